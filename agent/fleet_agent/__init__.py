@@ -1,0 +1,1 @@
+"""fleet-agent: supervises the processes of one host in three processes of its own."""

@@ -1,0 +1,1 @@
+"""Decides, and touches nothing: no I/O, no clock, no dice."""

@@ -1,0 +1,1 @@
+"""Talks: gRPC to controllers and operators, as an unprivileged process that owns nothing."""

@@ -1,0 +1,1 @@
+"""Frames and messages between keeper, supervisor, gateway and the local door."""

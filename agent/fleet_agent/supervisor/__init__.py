@@ -1,0 +1,1 @@
+"""Decides what runs: state machines, timers, logs, events and the local door."""

@@ -1,0 +1,1 @@
+"""fleetctl: asks and commands one host or all of them."""

@@ -1,0 +1,1 @@
+"""Values to text: tables, folded answers, JSON."""

@@ -1,0 +1,1 @@
+"""fleet-controller: joins the hosts into one fleet."""

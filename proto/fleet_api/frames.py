@@ -1,0 +1,76 @@
+"""Length-prefixed JSON frames: the one encoding of every local link and of the local door.
+
+A frame is four bytes of length (big endian) and that many bytes of UTF-8 JSON, always an object.
+No I/O here: bytes in, objects out. Descriptors travel beside the bytes; the receiver takes as many
+as the object's own "fds" count says.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from fleet_api.errors import BadRequest
+
+HEADER_BYTES = 4
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+
+Frame = dict[str, Any]
+
+
+def encode(frame: Frame) -> bytes:
+    """The bytes of one frame.
+
+    Raises: BadRequest when the frame is larger than any receiver takes.
+    """
+    body = json.dumps(frame, separators=(",", ":")).encode("ascii")
+    if len(body) > MAX_FRAME_BYTES:
+        raise BadRequest("FRAME_TOO_LARGE", f"a frame of {len(body)} bytes; the limit is {MAX_FRAME_BYTES}")
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+class Decoder:
+    """Turns a stream of bytes into frames, however the bytes are cut."""
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max = max_frame_bytes
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Yield each frame that `data` completes.
+
+        Raises: BadRequest on a length beyond the limit or a body that is no JSON object; the stream
+        cannot be read any further then.
+        """
+        self._buffer += data
+        start = 0
+        try:
+            while len(self._buffer) - start >= HEADER_BYTES:
+                length = int.from_bytes(self._buffer[start : start + HEADER_BYTES], "big")
+                if length > self._max:
+                    raise BadRequest(
+                        "FRAME_TOO_LARGE",
+                        f"a frame of {length} bytes was announced; the limit is {self._max}",
+                    )
+                end = start + HEADER_BYTES + length
+                if len(self._buffer) < end:
+                    break
+                body = bytes(self._buffer[start + HEADER_BYTES : end])
+                start = end
+                yield _parse(body)
+        finally:
+            del self._buffer[:start]
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether the stream may end here without cutting a frame short."""
+        return not self._buffer
+
+
+def _parse(body: bytes) -> Frame:
+    try:
+        frame = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("FRAME_NOT_JSON", f"a frame is no JSON: {error}; it begins {body[:40]!r}") from error
+    if not isinstance(frame, dict):
+        raise BadRequest("FRAME_NOT_OBJECT", f"a frame holds {type(frame).__name__} instead of an object")
+    return frame

@@ -1,0 +1,66 @@
+"""One process as every program shows it: the row that the local door, the gateway and fleetctl share.
+
+Times are seconds since the epoch, None when there is none; durations are seconds.
+"""
+
+from typing import TypedDict
+
+
+class ExitRow(TypedDict):
+    """How a run ended; `code` and `signal` are both None when nobody could know."""
+
+    code: int | None
+    signal: int | None
+    core: bool
+
+
+class ProcessRow(TypedDict):
+    """What an agent observes of one process."""
+
+    name: str
+    group: str
+    state: str
+    pid: int
+    run: int
+    description: str
+    reason: str
+    start_time: float | None
+    state_time: float | None
+    stop_time: float | None
+    exit: ExitRow | None
+    failures: int
+    spawn_error: str
+    uptime: float | None
+    stdout_logfile: str
+    stderr_logfile: str
+
+
+class ErrorRow(TypedDict):
+    """An error as JSON carries it: see `errors.FleetError.to_wire`."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class PositionRow(TypedDict):
+    """A point in an agent's numbered history."""
+
+    agent_id: str
+    incarnation: str
+    sequence: int
+
+
+def display_name(group: str, name: str) -> str:
+    """`name` where group and process share it, else `group:name`, as supervisorctl prints it."""
+    return name if group == name else f"{group}:{name}"
+
+
+def running_description(pid: int, uptime_seconds: float) -> str:
+    """`pid 7, uptime 1 day, 0:03:12`; a clock that went backwards reads 0:00:00."""
+    seconds = max(0, int(uptime_seconds))
+    days, seconds = divmod(seconds, 86400)
+    clock = f"{seconds // 3600}:{seconds % 3600 // 60:02}:{seconds % 60:02}"
+    if days:
+        clock = f"{days} day{'s' if days > 1 else ''}, {clock}"
+    return f"pid {pid}, uptime {clock}"

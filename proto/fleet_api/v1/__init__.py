@@ -1,0 +1,1 @@
+"""Version 1 of the wire: the .proto files and the code generated from them (`make proto`)."""
