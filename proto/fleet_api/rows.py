@@ -51,6 +51,38 @@ class PositionRow(TypedDict):
     sequence: int
 
 
+class OutcomeRow(TypedDict):
+    """What became of an operation on one process; `result` is ok, unchanged, failed or refused."""
+
+    name: str
+    group: str
+    result: str
+    reason: str
+    error: ErrorRow | None
+    process: ProcessRow | None
+
+
+class OperationRow(TypedDict):
+    """The answer to an operation: one outcome a process, and the terms that match nothing as errors."""
+
+    operation_id: str
+    outcomes: list[OutcomeRow]
+    errors: list[ErrorRow]
+    position: PositionRow
+    replayed: bool
+
+
+class EventRow(TypedDict):
+    """One numbered change; `process` is the row after it, `removed` tells that it left the configuration."""
+
+    sequence: int
+    time: float
+    old_state: str
+    reason: str
+    process: ProcessRow
+    removed: bool
+
+
 def display_name(group: str, name: str) -> str:
     """`name` where group and process share it, else `group:name`, as supervisorctl prints it."""
     return name if group == name else f"{group}:{name}"
