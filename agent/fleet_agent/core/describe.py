@@ -1,0 +1,76 @@
+"""How a process is told to people: the words of `status`, of reasons and of the activity log.
+
+Called by `core.machine` for its reasons and by the supervisor for its rows.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fleet_api.rows import running_description
+
+from fleet_agent.core.model import Exit, Now, Process, ProcessSpec, State
+
+# Linux numbers: the standard module that knows the names is not the core's to import.
+SIGNAL_NAMES: dict[int, str] = {
+    **{1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS"},
+    **{8: "SIGFPE", 9: "SIGKILL", 10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE"},
+    **{14: "SIGALRM", 15: "SIGTERM", 16: "SIGSTKFLT", 17: "SIGCHLD", 18: "SIGCONT", 19: "SIGSTOP"},
+    **{20: "SIGTSTP", 21: "SIGTTIN", 22: "SIGTTOU", 23: "SIGURG", 24: "SIGXCPU", 25: "SIGXFSZ"},
+    **{26: "SIGVTALRM", 27: "SIGPROF", 28: "SIGWINCH", 29: "SIGIO", 30: "SIGPWR", 31: "SIGSYS"},
+    **{34: "SIGRTMIN", 64: "SIGRTMAX"},
+}
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class LocalTime(NamedTuple):
+    """The parts of a local time that a description shows."""
+
+    month: int
+    day: int
+    hour: int
+    minute: int
+
+
+LocalTimeOf = Callable[[float], LocalTime]
+"""Turns seconds since the epoch into local time; the shell wraps `time.localtime`."""
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM`; a number without a name reads `signal 40`."""
+    return SIGNAL_NAMES.get(number, f"signal {number}")
+
+
+def exit_text(end: Exit) -> str:
+    """How a run ended: `exit status 1`, `terminated by SIGKILL (core dumped)`, `exit status unknown`."""
+    if end.signal is not None:
+        return f"terminated by {signal_name(end.signal)}" + (" (core dumped)" if end.core_dumped else "")
+    if end.code is not None:
+        return f"exit status {end.code}"
+    return "exit status unknown"
+
+
+def stop_time_text(local: LocalTime) -> str:
+    """`Nov 21 07:37 PM`, in English whatever the locale."""
+    half = "AM" if local.hour < 12 else "PM"
+    return f"{_MONTHS[local.month - 1]} {local.day:02} {local.hour % 12 or 12:02}:{local.minute:02} {half}"
+
+
+def uptime(process: Process, now: Now) -> float | None:
+    """Seconds that the present run has lived; None when nothing runs."""
+    if not process.pid or process.started is None:
+        return None
+    return max(0.0, now.monotonic - process.started.monotonic)
+
+
+def description(process: Process, spec: ProcessSpec, now: Now, localtime: LocalTimeOf) -> str:
+    """The last column of `status`."""
+    if process.state is State.RUNNING:
+        return running_description(process.pid, uptime(process, now) or 0.0)
+    if process.state in (State.FATAL, State.BACKOFF):
+        return process.spawn_error or f'unknown error (try "tail {spec.name}")'
+    if process.state in (State.STOPPED, State.EXITED):
+        if not process.stopped_wall:
+            return "Not started"
+        return stop_time_text(localtime(process.stopped_wall))
+    return ""

@@ -1,0 +1,119 @@
+"""What happens to a process, what its machine asks for in return, and the step between the two.
+
+Events are facts, told in the past tense by the supervisor to `core.machine`; effects are what the
+supervisor then carries out.
+"""
+
+from typing import NamedTuple
+
+from fleet_agent.core.model import Exit, Now, Process, State, TimerKind
+
+# ------------------------------------------------------------------------------------------- events
+
+
+class StartAsked(NamedTuple):
+    """Somebody wants it to run; `reason` says who and why: `asked by root: deploy`, `autostart`."""
+
+    reason: str
+
+
+class StopAsked(NamedTuple):
+    """Somebody wants it to stop."""
+
+    reason: str
+
+
+class SignalAsked(NamedTuple):
+    """Somebody wants a signal sent to the process itself."""
+
+    signal: int
+
+
+class Spawned(NamedTuple):
+    """A run lives since `at`."""
+
+    run: int
+    pid: int
+    at: Now
+
+
+class SpawnFailed(NamedTuple):
+    """A run could not be started; `error` as `status` shows it."""
+
+    run: int
+    error: str
+
+
+class Exited(NamedTuple):
+    """A run ended; `now` of the transition is the time of death."""
+
+    run: int
+    exit: Exit
+
+
+class SignalFailed(NamedTuple):
+    """The kernel refused a signal for another reason than that the process is gone."""
+
+    run: int
+    error: str
+
+
+class TimerFired(NamedTuple):
+    """A timer of this kind is due."""
+
+    kind: TimerKind
+
+
+Event = StartAsked | StopAsked | SignalAsked | Spawned | SpawnFailed | Exited | SignalFailed | TimerFired
+EVENTS: tuple[type[Event], ...] = (
+    StartAsked,
+    StopAsked,
+    SignalAsked,
+    Spawned,
+    SpawnFailed,
+    Exited,
+    SignalFailed,
+    TimerFired,
+)
+
+# ------------------------------------------------------------------------------------------ effects
+
+
+class Spawn(NamedTuple):
+    """Start this run."""
+
+    run: int
+
+
+class SendSignal(NamedTuple):
+    """Send a signal to this run; the keeper drops an `ordinal` that it has carried out already."""
+
+    run: int
+    signal: int
+    ordinal: int
+    to_group: bool = False
+
+
+Effect = Spawn | SendSignal
+
+
+class Move(NamedTuple):
+    """One change of state. `pid` is that of the run it tells of, also when the run has just ended.
+
+    `tries` counts failed starts (STARTING, BACKOFF); `expected` belongs to EXITED.
+    """
+
+    old: State
+    new: State
+    reason: str
+    pid: int = 0
+    tries: int = 0
+    expected: bool = True
+
+
+class Step(NamedTuple):
+    """What follows from an event: the process as it is now, what to do, which states it went through."""
+
+    process: Process
+    effects: tuple[Effect, ...] = ()
+    moves: tuple[Move, ...] = ()
