@@ -10,15 +10,14 @@ from fleet_api.rows import running_description
 
 from fleet_agent.core.model import Exit, Now, Process, ProcessSpec, State
 
+_SIGNALS = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT "
+    "CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+)
+
 # Linux numbers: the standard module that knows the names is not the core's to import.
-SIGNAL_NAMES: dict[int, str] = {
-    **{1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS"},
-    **{8: "SIGFPE", 9: "SIGKILL", 10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE"},
-    **{14: "SIGALRM", 15: "SIGTERM", 16: "SIGSTKFLT", 17: "SIGCHLD", 18: "SIGCONT", 19: "SIGSTOP"},
-    **{20: "SIGTSTP", 21: "SIGTTIN", 22: "SIGTTOU", 23: "SIGURG", 24: "SIGXCPU", 25: "SIGXFSZ"},
-    **{26: "SIGVTALRM", 27: "SIGPROF", 28: "SIGWINCH", 29: "SIGIO", 30: "SIGPWR", 31: "SIGSYS"},
-    **{34: "SIGRTMIN", 64: "SIGRTMAX"},
-}
+SIGNAL_NAMES: dict[int, str] = {number: f"SIG{name}" for number, name in enumerate(_SIGNALS.split(), start=1)}
+SIGNAL_NAMES |= {34: "SIGRTMIN", 64: "SIGRTMAX"}
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
