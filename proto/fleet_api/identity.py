@@ -1,0 +1,170 @@
+"""Who a certificate speaks for: role, name and fleet, as its SAN URI states them.
+
+`spiffe://<fleet>/agent/<host-id>`, `spiffe://<fleet>/controller/<name>`, `spiffe://<fleet>/user/<name>`.
+Called by every door that asks "who is calling?", and by `tls` and `pki`. Imports cryptography only when
+a certificate is read.
+"""
+
+import functools
+import re
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from fleet_api.errors import BadRequest, Denied
+
+URI_SCHEME = "spiffe://"
+MAX_DNS_NAME = 253
+MAX_URI = 2048
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_DNS_LIKE = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_USER = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.@+-]{0,126}[A-Za-z0-9_])?")
+
+
+class Role(StrEnum):
+    """What the holder of a certificate may be; the value stands in its URI."""
+
+    AGENT = "agent"
+    CONTROLLER = "controller"
+    OPERATOR = "user"
+
+
+class Identity(NamedTuple):
+    """One holder of a certificate. Built by `make`, `from_uri` or `from_certificate`, which check it."""
+
+    fleet: str
+    role: Role
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """The SAN URI of its certificate."""
+        return f"{URI_SCHEME}{self.fleet}/{self.role.value}/{self.name}"
+
+    @property
+    def dns_name(self) -> str:
+        """The DNS SAN by which a server of this identity is checked; "" for operators, who serve nothing."""
+        if self.role is Role.OPERATOR:
+            return ""
+        return f"{self.name}.{self.role.value}.{self.fleet}"
+
+    def __str__(self) -> str:
+        return f"{self.role.value}/{self.name}"
+
+
+def make(fleet: str, role: Role, name: str) -> Identity:
+    """The identity of these parts.
+
+    Raises: BadRequest naming the part that cannot stand in a certificate.
+    """
+    check_fleet(fleet)
+    identity = Identity(fleet, role, name)
+    if role is Role.OPERATOR:
+        if not _USER.fullmatch(name):
+            raise _bad_name("user", name, "up to 128 letters, digits and _ . @ + -, no . @ + - at an end")
+        return identity
+    if not _DNS_LIKE.fullmatch(name):
+        raise _bad_name(role.value, name, _DNS_RULE)
+    if len(identity.dns_name) > MAX_DNS_NAME:
+        raise BadRequest(
+            "NAME_TOO_LONG",
+            f"{identity.dns_name[:40]}... has {len(identity.dns_name)} characters",
+            f"a DNS name has {MAX_DNS_NAME} at most",
+        )
+    return identity
+
+
+def check_fleet(fleet: str) -> None:
+    """Raises: BadRequest when `fleet` cannot be the name of a fleet."""
+    if len(fleet) > MAX_DNS_NAME or not _DNS_LIKE.fullmatch(fleet):
+        raise _bad_name("fleet", fleet, _DNS_RULE)
+
+
+_DNS_RULE = "lower-case letters, digits, - and _ in labels of at most 63, separated by dots"
+
+
+def _bad_name(what: str, name: str, rule: str) -> BadRequest:
+    shown = f"{name[:60]!r}{'...' if len(name) > 60 else ''}"
+    return BadRequest("NAME_MALFORMED", f"{shown} cannot be the name of a {what}", f"allowed: {rule}")
+
+
+def from_uri(uri: str) -> Identity:
+    """The identity that a SAN URI states.
+
+    Raises: BadRequest when it states none.
+    """
+    shown = repr(uri[:80])
+    parts = uri.removeprefix(URI_SCHEME).split("/")
+    if len(uri) > MAX_URI or not uri.startswith(URI_SCHEME) or len(parts) != 3:
+        raise BadRequest(
+            "IDENTITY_MALFORMED",
+            f"{shown} is no identity",
+            "it reads spiffe://<fleet>/agent|controller|user/<name>",
+        )
+    fleet, role_word, name = parts
+    try:
+        role = Role(role_word)
+    except ValueError:
+        raise BadRequest(
+            "IDENTITY_MALFORMED",
+            f"{shown} has the unknown role {role_word[:40]!r}",
+            "agent, controller or user",
+        ) from None
+    return make(fleet, role, name)
+
+
+@functools.lru_cache(maxsize=256)
+def from_certificate(pem: bytes) -> Identity:
+    """The identity of a certificate (the first one, if `pem` holds a chain).
+
+    Raises: Denied when it is unreadable or does not carry exactly one fleet URI.
+    """
+    from cryptography import x509  # noqa: PLC0415
+
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except x509.ExtensionNotFound:
+        uris = []
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise Denied("CERTIFICATE_MALFORMED", f"the certificate cannot be read: {error}") from error
+    stated = [uri for uri in uris if uri.lower().startswith(URI_SCHEME)]
+    if len(stated) != 1:
+        what = "no fleet identity" if not stated else f"{len(stated)} fleet identities"
+        raise Denied(
+            "CERTIFICATE_WITHOUT_IDENTITY",
+            f"the certificate {certificate.subject.rfc4514_string()[:80]!r} carries {what}",
+            "issue one with `fleetctl pki issue`",
+        )
+    try:
+        return from_uri(stated[0])
+    except BadRequest as error:
+        raise Denied(
+            "CERTIFICATE_WITHOUT_IDENTITY", f"in the certificate: {error.message}", error.hint
+        ) from error
+
+
+def from_auth_context(auth_context: Mapping[str, Sequence[bytes]]) -> Identity:
+    """Who is calling, from `ServicerContext.auth_context()`; TLS has already checked the certificate.
+
+    Raises: Denied when there is no certificate or no identity in it.
+    """
+    certificates = auth_context.get("x509_pem_cert") or ()
+    if not certificates:
+        raise Denied(
+            "CERTIFICATE_MISSING",
+            "the call came without a certificate",
+            "connect with a certificate of this fleet",
+        )
+    return from_certificate(bytes(certificates[0]))
+
+
+def require(peer: Identity, fleet: str, roles: Collection[Role]) -> None:
+    """Raises: Denied unless `peer` belongs to `fleet` and has one of `roles`."""
+    if peer.fleet != fleet:
+        raise Denied("WRONG_FLEET", f"{peer} belongs to fleet {peer.fleet}, this is fleet {fleet}")
+    if peer.role not in roles:
+        allowed = " or ".join(sorted(role.value for role in roles))
+        raise Denied("ROLE_NOT_ALLOWED", f"{peer} may not do this; it takes the role {allowed}")
