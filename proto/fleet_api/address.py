@@ -33,7 +33,7 @@ def parse(text: str, default_port: int | None = None) -> Address:
             ipaddress.IPv6Address(host)
         except ValueError as error:
             raise _malformed(text, f"{host[:60]!r} is no IPv6 address") from error
-    elif not _HOST.fullmatch(host):
+    elif not is_host_name(host):
         raise _malformed(text, f"{host[:60]!r} is no host name")
     if port_text is None:
         if default_port is None:
@@ -44,6 +44,11 @@ def parse(text: str, default_port: int | None = None) -> Address:
     ):
         raise _malformed(text, f"{port_text[:20]!r} is no port")
     return Address(host, int(port_text))
+
+
+def is_host_name(text: str) -> bool:
+    """Whether `text` can name a host; whether it does, only a resolver knows."""
+    return bool(_HOST.fullmatch(text))
 
 
 def _split(text: str) -> tuple[str, str | None]:
