@@ -7,7 +7,7 @@ as the object's own "fds" count says.
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from fleet_api.errors import BadRequest
 
@@ -17,12 +17,23 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 Frame = dict[str, Any]
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def encode(frame: Frame) -> bytes:
     """The bytes of one frame.
 
-    Raises: BadRequest when the frame is larger than any receiver takes.
+    Raises: BadRequest when the frame is larger than any receiver takes, or holds NaN or an infinity.
     """
-    body = json.dumps(frame, separators=(",", ":")).encode("ascii")
+    try:
+        body = _ENCODER.encode(frame).encode("ascii")
+    except ValueError as error:
+        raise BadRequest("FRAME_NOT_JSON", f"a frame cannot be written as JSON: {error}") from error
     if len(body) > MAX_FRAME_BYTES:
         raise BadRequest("FRAME_TOO_LARGE", f"a frame of {len(body)} bytes; the limit is {MAX_FRAME_BYTES}")
     return len(body).to_bytes(HEADER_BYTES, "big") + body
@@ -68,7 +79,7 @@ class Decoder:
 
 def _parse(body: bytes) -> Frame:
     try:
-        frame = json.loads(body)
+        frame = _DECODER.decode(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadRequest("FRAME_NOT_JSON", f"a frame is no JSON: {error}; it begins {body[:40]!r}") from error
     if not isinstance(frame, dict):

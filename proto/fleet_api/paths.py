@@ -25,13 +25,14 @@ class AgentPaths(NamedTuple):
 
 
 def agent_paths(state_dir: str | None, uid: int, environ: Mapping[str, str]) -> AgentPaths:
-    """The folders of the agent of this user; `state_dir` moves both."""
+    """The folders of the agent of this user; `state_dir` moves both. XDG folders count when absolute."""
     if state_dir:
         state = os.path.abspath(state_dir)
         return AgentPaths(os.path.join(state, "run"), state)
     if uid == 0:
         return AgentPaths("/run/fleet-agent", "/var/lib/fleet-agent")
-    runtime_home = environ.get("XDG_RUNTIME_DIR")
-    runtime = os.path.join(runtime_home, "fleet-agent") if runtime_home else f"/tmp/fleet-agent-{uid}"  # noqa: S108
-    state_home = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME", "/"), ".local", "state")
+    runtime, state_home = environ.get("XDG_RUNTIME_DIR", ""), environ.get("XDG_STATE_HOME", "")
+    runtime = os.path.join(runtime, "fleet-agent") if os.path.isabs(runtime) else f"/tmp/fleet-agent-{uid}"  # noqa: S108
+    if not os.path.isabs(state_home):
+        state_home = os.path.join(environ.get("HOME", "/"), ".local", "state")
     return AgentPaths(runtime, os.path.join(state_home, "fleet-agent"))
