@@ -1,0 +1,102 @@
+"""The configuration in force: read from the file when the agent starts, kept for the next supervisor."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from fleet_agent.config import stored
+from fleet_agent.config.load import load
+from fleet_agent.config.settings import AgentConfig
+from fleet_agent.core.model import GroupSpec, LogSpec, ProcessSpec
+
+PRIVATE = 0o600
+
+
+class ConfigurationBroken(Exception):
+    """The file cannot be used; the problems have been told on stderr."""
+
+
+class ActiveConfig:
+    """Owns `active.json` in the runtime folder."""
+
+    def __init__(
+        self, path: str, runtime: str, environ: Mapping[str, str], host_name: str, new_id: Callable[[], str]
+    ) -> None:
+        self._path = path
+        self._active = os.path.join(runtime, "active.json")
+        self._environ = environ
+        self._host_name = host_name
+        self._new_id = new_id
+
+    def load(self, goes_on: bool) -> AgentConfig:
+        """The configuration in force if there is one to go on with, else the file's.
+
+        Raises: ConfigurationBroken.
+        """
+        kept = self._kept()
+        if goes_on and kept is not None:
+            return kept
+        loaded = load(self._path, self._environ, host_name=self._host_name)
+        for problem in loaded.problems:
+            print(problem.line_of_text(), file=sys.stderr)  # noqa: T201
+        if loaded.config is None:
+            raise ConfigurationBroken
+        config = self._with_auto_logs(loaded.config, kept)
+        self._keep(config)
+        return config
+
+    def _kept(self) -> AgentConfig | None:
+        try:
+            with open(self._active, encoding="ascii") as file:
+                return stored.from_state(json.load(file))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _keep(self, config: AgentConfig) -> None:
+        draft = f"{self._active}.draft"
+        # It holds environments: nobody else may read it.
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE)
+        with open(fd, "w", encoding="ascii") as file:
+            json.dump(stored.to_state(config), file)
+        os.rename(draft, self._active)
+
+    def _with_auto_logs(self, config: AgentConfig, before: AgentConfig | None) -> AgentConfig:
+        """Every AUTO log with a file of its own; those of the agent's last life are removed."""
+        if before is not None and not config.daemon.nocleanup:
+            for log in _auto_logs(before):
+                _remove(log.path)
+        folder = config.daemon.childlogdir or self._environ.get("TMPDIR") or "/tmp"  # noqa: S108
+
+        def resolve(spec: ProcessSpec, stream: str, log: LogSpec) -> LogSpec:
+            if not log.is_auto:
+                return log
+            name = f"{spec.name}-{stream}---{config.daemon.identifier}-{self._new_id()[:8]}.log"
+            path = os.path.join(folder, name)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
+            return log._replace(path=path)
+
+        groups = []
+        for group in config.groups:
+            processes = []
+            for spec in group.processes:
+                stderr = LogSpec() if spec.redirect_stderr else resolve(spec, "stderr", spec.stderr)
+                processes.append(spec._replace(stdout=resolve(spec, "stdout", spec.stdout), stderr=stderr))
+            groups.append(GroupSpec(group.name, group.priority, tuple(processes)))
+        return config._replace(groups=tuple(groups))
+
+
+def _auto_logs(config: AgentConfig) -> list[LogSpec]:
+    return [
+        log
+        for group in config.groups
+        for spec in group.processes
+        for log in (spec.stdout, spec.stderr)
+        if log.is_auto and log.path
+    ]
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)

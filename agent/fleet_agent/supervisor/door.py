@@ -1,0 +1,113 @@
+"""The local door: a unix socket that only root and the agent's own user may use."""
+
+import contextlib
+import os
+import pwd
+import socket
+import struct
+from collections.abc import Callable
+
+from fleet_api.errors import Denied
+from fleet_api.frames import encode
+from fleet_api.paths import MAX_SOCKET_PATH_BYTES
+
+from fleet_agent.link.channel import Channel
+from fleet_agent.supervisor.loop import Loop
+from fleet_agent.supervisor.sessions import Handler, Session
+
+MAX_REQUEST_BYTES = 1024 * 1024
+MAX_SESSIONS = 256
+
+
+class Door:
+    """Owns the listening socket and the sessions that came through it."""
+
+    def __init__(self, loop: Loop, path: str, handler: Handler, report: Callable[[str], None]) -> None:
+        self._loop = loop
+        self._path = path
+        self._handler = handler
+        self._report = report
+        self._sessions: set[Session] = set()
+        self._socket = _listen(path)
+        loop.watch(self._socket.fileno(), self._accept)
+
+    def close(self) -> None:
+        """End all sessions and take the socket away."""
+        self._loop.forget(self._socket.fileno())
+        self._socket.close()
+        for session in tuple(self._sessions):
+            session.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except OSError as error:
+            self._report(f"door: a connection could not be accepted: {error.strerror}")
+            return
+        refusal = self._refusal(connection)
+        if refusal is not None:
+            # A few bytes into an empty socket buffer: this cannot block.
+            connection.sendall(encode({"id": 0, "error": refusal.to_wire()}))
+            connection.close()
+            return
+        uid = _peer_uid(connection)
+        channel = Channel(connection, MAX_REQUEST_BYTES)
+        self._sessions.add(
+            Session(self._loop, channel, user_name(uid), self._handler, self._sessions.discard)
+        )
+
+    def _refusal(self, connection: socket.socket) -> Denied | None:
+        uid = _peer_uid(connection)
+        if uid not in (0, os.geteuid()):
+            self._report(f"door: refused {user_name(uid)} (uid {uid})")
+            return Denied(
+                "DOOR_NOT_ALLOWED",
+                f"{user_name(uid)} may not use this agent's door",
+                f"ask as root or as {user_name(os.geteuid())}",
+            )
+        if len(self._sessions) >= MAX_SESSIONS:
+            return Denied(
+                "TOO_MANY_SESSIONS", f"{MAX_SESSIONS} programs use the door already", "try again later"
+            )
+        return None
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or its number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid
+
+
+def _listen(path: str) -> socket.socket:
+    """A listening socket at `path`, which nobody else may open before its mode is set.
+
+    The keeper's lock says that no other agent lives here, so a socket that is left is stale.
+    """
+    folder, name = os.path.split(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    before = os.umask(0o177)
+    try:
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
+            listener.bind(path)
+        else:
+            folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                listener.bind(f"/proc/self/fd/{folder_fd}/{name}")
+            finally:
+                os.close(folder_fd)
+    finally:
+        os.umask(before)
+    listener.listen(128)
+    return listener

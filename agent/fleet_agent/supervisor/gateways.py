@@ -1,0 +1,222 @@
+"""The gateway's outside: its port is reserved here, and here is decided when it is started again.
+
+The port is bound exclusively first, so that a stranger's is told at once, then opened to be shared with
+the gateway, which binds beside it. It is never listened on here, and held for as long as this
+supervisor lives; its number is kept, so that the next supervisor asks for the same one.
+"""
+
+import os
+import pwd
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fleet_api.errors import BadRequest, Conflict, Denied, FleetError
+
+from fleet_agent.config.settings import FleetSettings
+from fleet_agent.link.channel import Channel
+from fleet_agent.link.messages import GatewayEnded, StartGateway
+from fleet_agent.supervisor.loop import Loop
+from fleet_agent.supervisor.sessions import Handler, Session
+
+GATEWAY_ACTOR = "gateway"
+MIN_LIFE_SECONDS = 10.0
+MAX_PAUSE_SECONDS = 5.0
+PORT_RETRY_SECONDS = 0.25
+
+
+class Secrets(NamedTuple):
+    """The PEM texts that the gateway needs and may not read itself."""
+
+    certificate: str
+    key: str
+    ca: str
+
+
+class Gateways:
+    """Owns the port, the link to the gateway, and the pause before it is started again."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        settings: FleetSettings,
+        port_file: str,
+        start: Callable[[StartGateway, list[int]], None],
+        report: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._port_file = port_file
+        self._start = start
+        self._handler: Handler | None = None
+        self._report = report
+        self._port: socket.socket | None = None
+        self._session: Session | None = None
+        self._began = 0.0
+        self._pause = 0.0
+        self.address = ""
+        self.pid = 0
+
+    def open(self, handler: Handler, is_first: bool) -> None:
+        """Reserve the port and start the gateway; without `listen` there is none.
+
+        Raises: FleetError when this is the agent's first start and the port or a file is wrong; later
+        that is reported and tried again, since supervision goes on without a gateway.
+        """
+        self._handler = handler
+        if not self._settings.listen:
+            return
+        try:
+            self._reserve()
+            self.read_secrets()
+        except FleetError as error:
+            if is_first:
+                raise
+            self._report(f"no gateway: {error.message}; trying again")
+            pause = PORT_RETRY_SECONDS if self._port is None else MAX_PAUSE_SECONDS
+            self._loop.after(pause, lambda: self.open(handler, is_first=False))
+            return
+        self._launch()
+
+    def configuration(self, host_id: str, identifier: str) -> dict[str, Any]:
+        """What the gateway needs to know; only its own link may ask.
+
+        Raises: FleetError when a file of the settings cannot be used.
+        """
+        secrets = self.read_secrets()
+        account = self._account()
+        return {
+            "host_id": host_id,
+            "listen": self.address,
+            "insecure_plaintext": self._settings.insecure_plaintext,
+            "certificate": secrets.certificate,
+            "key": secrets.key,
+            "ca": secrets.ca,
+            "user": {"uid": account.pw_uid, "gid": account.pw_gid} if account else None,
+            "identifier": identifier,
+        }
+
+    def read_secrets(self) -> Secrets:
+        """The PEM files of the settings.
+
+        Raises: Denied when others could read the key; BadRequest when a file cannot be read.
+        """
+        settings = self._settings
+        if settings.insecure_plaintext:
+            return Secrets("", "", "")
+        _refuse_open_key(settings.key)
+        return Secrets(_read(settings.certificate), _read(settings.key), _read(settings.ca))
+
+    def on_ended(self, message: GatewayEnded, now: float) -> None:
+        """It ended: start it again, at once unless it died young."""
+        self._close_session()
+        self.pid = 0
+        young = now - self._began < MIN_LIFE_SECONDS
+        self._pause = min(MAX_PAUSE_SECONDS, max(0.1, self._pause * 2)) if young else 0.0
+        status = os.waitstatus_to_exitcode(message.status) if message.status >= 0 else message.status
+        how = f"exit status {status}" if status >= 0 else f"signal {-status}"
+        self._report(f"gateway {message.pid} ended ({how}); starting it again in {self._pause:.1f} s")
+        self._loop.after(self._pause, self._launch)
+
+    def close(self) -> None:
+        """Let the gateway go: it leaves when its link ends."""
+        self._close_session()
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+    def _launch(self) -> None:
+        if self._port is None or self._handler is None:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        main = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gateway", "main.py")
+        argv = [sys.executable, "-P", main, "--link-fd", "3", "--port-fd", "4"]
+        self._close_session()
+        self._session = Session(
+            self._loop, Channel(ours), GATEWAY_ACTOR, self._handler, self._on_session_end, is_gateway=True
+        )
+        self._start(StartGateway(argv), [theirs.fileno(), self._port.fileno()])
+        theirs.close()
+        self._began = self._loop.now()
+
+    def _on_session_end(self, session: Session) -> None:
+        if session is self._session:
+            self._session = None
+
+    def _close_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _account(self) -> pwd.struct_passwd | None:
+        name = self._settings.gateway_user or ("nobody" if os.geteuid() == 0 else "")
+        if not name:
+            return None
+        try:
+            return pwd.getpwnam(name)
+        except KeyError as error:
+            raise BadRequest(
+                "UNKNOWN_USER",
+                f"[fleet] gateway_user: there is no user {name!r}",
+                "name an unprivileged user that exists",
+            ) from error
+
+    def _reserve(self) -> None:
+        if self._port is not None:
+            return
+        host, _, number = self._settings.listen.rpartition(":")
+        host = host.strip("[]")
+        port = int(number) or self._kept_port()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        reserved = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            reserved.bind((host, port))
+        except OSError as error:
+            reserved.close()
+            raise Conflict(
+                "PORT_IN_USE",
+                f"[fleet] listen: {host}:{port} cannot be bound: {error.strerror}",
+                "another program listens there, or the address is not this host's",
+            ) from error
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        account = self._account()
+        if account is not None:
+            # The kernel shares a port only among sockets of one user.
+            os.fchown(reserved.fileno(), account.pw_uid, account.pw_gid)
+        port = reserved.getsockname()[1]
+        self._port = reserved
+        self.address = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+        with open(self._port_file, "w", encoding="ascii") as file:
+            file.write(str(port))
+
+    def _kept_port(self) -> int:
+        try:
+            with open(self._port_file, encoding="ascii") as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            return 0
+
+
+def _refuse_open_key(path: str) -> None:
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+    except OSError as error:
+        raise BadRequest("KEY_UNREADABLE", f"key {path}: {error.strerror}") from error
+    if mode & 0o077:
+        raise Denied(
+            "KEY_READABLE_BY_OTHERS",
+            f"key {path} has mode {mode:04o}: others than its owner can read it",
+            f"chmod 600 {path}",
+        )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        raise BadRequest(
+            "FILE_UNREADABLE", f"{path}: {error}", "check [fleet] certificate, key and ca"
+        ) from error

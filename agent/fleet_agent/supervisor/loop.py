@@ -1,0 +1,137 @@
+"""The supervisor's only loop: descriptors and deadlines, and sleep until the next of either.
+
+There is no tick. A handler runs to its end; nothing in it may wait.
+"""
+
+import heapq
+import os
+import select
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Endpoint(Protocol):
+    """A non-blocking link as the loop needs it."""
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether something waits to be written."""
+
+
+class Alarm:
+    """A deadline that can be taken back."""
+
+    __slots__ = ("action", "due", "is_cancelled")
+
+    def __init__(self, due: float, action: Callable[[], None]) -> None:
+        self.due = due
+        self.action = action
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Let the deadline pass without effect."""
+        self.is_cancelled = True
+
+    def __lt__(self, other: "Alarm") -> bool:
+        return self.due < other.due
+
+
+class Loop:
+    """Waits on descriptors and deadlines of the monotonic clock (seconds)."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._epoll = select.epoll()
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._writers: dict[int, Callable[[], None]] = {}
+        self._alarms: list[Alarm] = []
+        self._soon: list[Callable[[], None]] = []
+        self._is_running = False
+
+    def now(self) -> float:
+        """The monotonic clock, in seconds."""
+        return self._monotonic()
+
+    def watch(self, fd: int, on_readable: Callable[[], None]) -> None:
+        """Call `on_readable` whenever the descriptor has something, until `forget`."""
+        self._readers[fd] = on_readable
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def want_write(self, fd: int, on_writable: Callable[[], None] | None) -> None:
+        """Call `on_writable` whenever the descriptor takes something; None ends that."""
+        if on_writable is None:
+            if self._writers.pop(fd, None) is not None:
+                self._epoll.modify(fd, select.EPOLLIN)
+        elif fd not in self._writers:
+            self._writers[fd] = on_writable
+            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT)
+
+    def forget(self, fd: int) -> None:
+        """Stop waiting on a descriptor; call before it is closed."""
+        if self._readers.pop(fd, None) is not None:
+            self._writers.pop(fd, None)
+            self._epoll.unregister(fd)
+
+    def at(self, due: float, action: Callable[[], None]) -> Alarm:
+        """Run `action` when the monotonic clock has reached `due`."""
+        alarm = Alarm(due, action)
+        heapq.heappush(self._alarms, alarm)
+        return alarm
+
+    def after(self, seconds: float, action: Callable[[], None]) -> Alarm:
+        """Run `action` when so many seconds have passed."""
+        return self.at(self._monotonic() + seconds, action)
+
+    def soon(self, action: Callable[[], None]) -> None:
+        """Run `action` before the loop waits again."""
+        self._soon.append(action)
+
+    def waker(self, action: Callable[[], None]) -> Callable[[], None]:
+        """A function that other threads may call to have the loop run `action`; calls may be merged."""
+        fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+        def on_wake() -> None:
+            os.eventfd_read(fd)
+            action()
+
+        self.watch(fd, on_wake)
+        return lambda: os.eventfd_write(fd, 1)
+
+    def stop(self) -> None:
+        """Leave `run` after this turn."""
+        self._is_running = False
+
+    def run(self) -> None:
+        """Turn until `stop`."""
+        self._is_running = True
+        while self._is_running:
+            for fd, flags in self._wait():
+                if flags & select.EPOLLOUT and fd in self._writers:
+                    self._writers[fd]()
+                if flags & ~select.EPOLLOUT and fd in self._readers:
+                    self._readers[fd]()
+            self._ring()
+            while self._soon:
+                actions, self._soon = self._soon, []
+                for action in actions:
+                    action()
+
+    def _wait(self) -> list[tuple[int, int]]:
+        if self._soon:
+            return self._epoll.poll(0)
+        while self._alarms and self._alarms[0].is_cancelled:
+            heapq.heappop(self._alarms)
+        if not self._alarms:
+            return self._epoll.poll()
+        # A millisecond more than asked: epoll rounds down, and a turn too early would spin.
+        return self._epoll.poll(max(0.0, self._alarms[0].due - self._monotonic()) + 0.001)
+
+    def _ring(self) -> None:
+        now = self._monotonic()
+        while self._alarms and self._alarms[0].due <= now:
+            alarm = heapq.heappop(self._alarms)
+            if not alarm.is_cancelled:
+                alarm.action()

@@ -1,0 +1,45 @@
+"""Where a supervisor begins: the composition of its rooms. Started by the keeper, never by hand."""
+
+import os
+import socket
+import sys
+import time
+
+from fleet_api.errors import FleetError
+from fleet_api.paths import agent_paths
+
+from fleet_agent.core.model import Now
+from fleet_agent.supervisor.active import ActiveConfig, ConfigurationBroken
+from fleet_agent.supervisor.agent import Agent, World
+from fleet_agent.supervisor.loop import Loop
+
+CANNOT_START = 2
+
+
+def main(arguments: list[str]) -> int:
+    """Supervise until the keeper's link ends; returns the exit code."""
+    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    paths = agent_paths(options.get("--state-dir"), os.geteuid(), os.environ)
+    world = World(
+        clock=lambda: Now(time.monotonic(), time.time()),
+        new_id=lambda: os.urandom(8).hex(),
+        environ=os.environ,
+        host_name=socket.gethostname(),
+    )
+    active = ActiveConfig(options["--config"], paths.runtime, world.environ, world.host_name, world.new_id)
+    loop = Loop(time.monotonic)
+    agent = Agent(loop, world, paths, active, int(options["--link-fd"]))
+    try:
+        loop.run()
+    except ConfigurationBroken:
+        return CANNOT_START
+    except FleetError as error:
+        print(f"fleet-agent: {error.message}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)  # noqa: T201
+        return CANNOT_START
+    finally:
+        agent.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

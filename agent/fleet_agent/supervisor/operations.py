@@ -1,0 +1,236 @@
+"""Operators' changes: start, stop, restart and signal on any number of processes, answered once.
+
+Every process of an operation ends in one outcome with a reason. An operation with an idempotency key
+that is known answers with its first result; one that was begun by an earlier supervisor is waited for,
+not begun again.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from fleet_api.errors import FleetError, NotFound
+from fleet_api.rows import PositionRow
+
+from fleet_agent.core import events, verbs
+from fleet_agent.core.model import SIGNALLABLE_STATES, Now, Process, ProcessSpec
+from fleet_agent.core.verbs import Result, Verb, Verdict
+from fleet_agent.supervisor.journal import Change
+from fleet_agent.supervisor.results import Results
+from fleet_agent.supervisor.roster import Roster
+from fleet_agent.supervisor.rows import to_row
+
+Reply = Callable[[dict[str, Any]], None]
+
+
+class Request(NamedTuple):
+    """One operation as it was asked for; `ids` are the processes it means, in order of action."""
+
+    operation_id: str
+    key: str
+    actor: str
+    reason: str
+    verb: Verb
+    signal: int
+    wait: bool
+    ids: tuple[str, ...]
+    errors: tuple[FleetError, ...]
+
+    def words(self) -> str:
+        """Who asked for what, as the log tells it."""
+        why = f": {self.reason}" if self.reason else ""
+        return f"{self.verb} asked by {self.actor}{why}"
+
+
+class _Operation:
+    __slots__ = ("is_done", "outcomes", "replies", "request", "waiting")
+
+    def __init__(self, request: Request, reply: Reply) -> None:
+        self.request = request
+        self.replies = [reply]
+        self.waiting: dict[str, int] = {}
+        self.outcomes: dict[str, dict[str, Any]] = {}
+        self.is_done = False
+
+
+class Operations:
+    """Owns the operations that are under way."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        results: Results,
+        clock: Callable[[], Now],
+        position: Callable[[], PositionRow],
+    ) -> None:
+        self._roster = roster
+        self._results = results
+        self._clock = clock
+        self._position = position
+        self._by_key: dict[str, _Operation] = {}
+        self._waiting: dict[str, list[_Operation]] = {}
+        roster.watchers.append(self._on_change)
+
+    def submit(self, request: Request, reply: Reply) -> None:
+        """Carry out a request, or join the one with the same key; `reply` gets the result, once."""
+        key = request.key
+        if key:
+            result = self._results.result(key)
+            if result is not None:
+                reply(self._replay(result))
+                return
+            if key in self._by_key:
+                self._by_key[key].replies.append(reply)
+                return
+        operation = _Operation(request, reply)
+        begun = self._results.begun(key) if key else None
+        if key:
+            self._by_key[key] = operation
+        if begun is not None:
+            self._resume(operation, begun["runs"])
+        else:
+            self._begin(operation)
+        self._finish_if_done(operation)
+
+    def result(self, key: str) -> dict[str, Any]:
+        """What became of the operation with this key.
+
+        Raises: NotFound when no such operation ended here.
+        """
+        result = self._results.result(key)
+        if result is None:
+            raise NotFound(
+                "OPERATION_NOT_FOUND",
+                f"no operation with key {key!r} has ended here",
+                "it was never carried out, is still under way, or is older than a day",
+            )
+        return self._replay(result)
+
+    def abandon(self, reply: Reply) -> None:
+        """The asker is gone; the operation goes on, its result is kept by its key."""
+        for operation in {id(op): op for ops in self._waiting.values() for op in ops}.values():
+            if reply in operation.replies:
+                operation.replies.remove(reply)
+
+    def _replay(self, result: dict[str, Any]) -> dict[str, Any]:
+        now = self._clock()
+        outcomes = []
+        for outcome in result["outcomes"]:
+            id_ = f"{outcome['group']}:{outcome['name']}"
+            row = to_row(*self._roster[id_], now) if id_ in self._roster else None
+            outcomes.append({**outcome, "process": row})
+        return {**result, "outcomes": outcomes, "replayed": True}
+
+    def _begin(self, operation: _Operation) -> None:
+        request = operation.request
+        if request.key:
+            runs = {id_: self._roster[id_].process.run for id_ in request.ids}
+            begun = {"id": request.operation_id, "verb": request.verb.value, "runs": runs}
+            self._results.note_begun(request.key, begun, self._clock().wall)
+        for id_ in request.ids:
+            run_before = self._roster[id_].process.run
+            verdict = self._act(request, id_)
+            self._hold(operation, id_, run_before)
+            if verdict is not None:
+                self._settle(operation, id_, verdict)
+            else:
+                self._judge(operation, id_, self._roster[id_].process)
+
+    def _resume(self, operation: _Operation, runs: dict[str, int]) -> None:
+        for id_ in operation.request.ids:
+            self._hold(operation, id_, runs.get(id_, 0))
+            if operation.request.verb is Verb.SIGNAL:
+                self._settle(operation, id_, Verdict(Result.OK, "signalled"))
+            else:
+                self._judge(operation, id_, self._roster[id_].process)
+
+    def _act(self, request: Request, id_: str) -> Verdict | None:
+        process = self._roster[id_].process
+        if request.verb is Verb.SIGNAL:
+            if process.state not in SIGNALLABLE_STATES or not process.pid:
+                return Verdict(Result.FAILED, "not running", "NOT_RUNNING")
+            self._roster.apply(id_, events.SignalAsked(request.signal))
+            return Verdict(Result.OK, "signalled")
+        beginning = verbs.begin(request.verb, process)
+        if beginning.verdict is not None:
+            return beginning.verdict
+        if beginning.stop:
+            self._roster.apply(id_, events.StopAsked(request.words()))
+        if beginning.start:
+            self._roster.apply(id_, events.StartAsked(request.words()))
+        return None if request.wait else Verdict(Result.OK, f"{request.verb} asked")
+
+    def _hold(self, operation: _Operation, id_: str, run_before: int) -> None:
+        operation.waiting[id_] = run_before
+        self._waiting.setdefault(id_, []).append(operation)
+
+    def _on_change(self, change: Change, spec: ProcessSpec) -> None:
+        for operation in tuple(self._waiting.get(change.id, ())):
+            if change.removed:
+                gone = Verdict(Result.FAILED, "left the configuration", "ABNORMAL_TERMINATION")
+                self._settle(operation, change.id, gone)
+            else:
+                self._judge(operation, change.id, change.process)
+            self._finish_if_done(operation)
+
+    def _judge(self, operation: _Operation, id_: str, process: Process) -> None:
+        run_before = operation.waiting.get(id_)
+        if run_before is None:
+            return
+        verdict = verbs.judge(operation.request.verb, process, run_before)
+        if verdict is not None:
+            self._settle(operation, id_, verdict)
+
+    def _settle(self, operation: _Operation, id_: str, verdict: Verdict) -> None:
+        if operation.waiting.pop(id_, None) is None:
+            return
+        waiting = self._waiting[id_]
+        waiting.remove(operation)
+        if not waiting:
+            del self._waiting[id_]
+        spec, process = self._roster[id_]
+        error = None
+        if verdict.code and verdict.result is not Result.OK:
+            error = {"class": "Conflict", "code": verdict.code, "message": verdict.reason, "hint": ""}
+        operation.outcomes[id_] = {
+            "name": spec.name,
+            "group": spec.group,
+            "result": verdict.result.value,
+            "reason": verdict.reason,
+            "error": error,
+            "process": to_row(spec, process, self._clock()),
+        }
+
+    def _finish_if_done(self, operation: _Operation) -> None:
+        request = operation.request
+        if operation.is_done or len(operation.outcomes) < len(request.ids):
+            return
+        operation.is_done = True
+        result = {
+            "operation_id": request.operation_id,
+            "outcomes": [operation.outcomes[id_] for id_ in request.ids],
+            "errors": [error.to_wire() for error in request.errors],
+            "position": self._position(),
+            "replayed": False,
+        }
+        if request.key:
+            self._by_key.pop(request.key, None)
+            self._results.note_result(request.key, _without_rows(result), self._clock().wall)
+        for reply in operation.replies:
+            reply(result)
+
+    def order(self, verb: Verb, ids: Iterable[str]) -> tuple[str, ...]:
+        """The ids in the order in which a verb acts on them: starts ascending, stops descending."""
+        ordered = [member.spec.id for member in self._roster.members()]
+        wanted = set(ids)
+        chosen = [id_ for id_ in ordered if id_ in wanted]
+        if verb is Verb.STOP:
+            chosen.reverse()
+        return tuple(chosen)
+
+
+def _without_rows(result: dict[str, Any]) -> dict[str, Any]:
+    """A result as it is kept: the rows are looked up anew when it is told again."""
+    outcomes = [
+        {key: value for key, value in outcome.items() if key != "process"} for outcome in result["outcomes"]
+    ]
+    return {**result, "outcomes": outcomes}

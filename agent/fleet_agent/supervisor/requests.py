@@ -1,0 +1,277 @@
+"""What the door and the gateway may ask, verb by verb."""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fleet_api.errors import BadRequest, Conflict, Denied, NotFound
+from fleet_api.frames import Frame
+
+from fleet_agent.config.values import parse_signal
+from fleet_agent.core.model import LogSpec, Now
+from fleet_agent.core.select import Selection, select
+from fleet_agent.core.verbs import Verb
+from fleet_agent.supervisor.gateways import Gateways
+from fleet_agent.supervisor.logs.worker import LogDescribed, LogGrew, LogRotated, LogWorker
+from fleet_agent.supervisor.operations import Operations, Request
+from fleet_agent.supervisor.roster import Roster
+from fleet_agent.supervisor.rows import to_row
+from fleet_agent.supervisor.sessions import Session, text, texts
+from fleet_agent.supervisor.watching import Watching
+
+API_LEVEL = 1
+FEATURES = ["operate", "watch", "read_log", "operation_by_key"]
+STREAMS = ("stdout", "stderr")
+
+
+class Identity(NamedTuple):
+    """What an agent says of itself."""
+
+    version: str
+    host_id: str
+    keeper_pid: int
+    identifier: str
+    config_path: str
+    started_wall: float
+
+
+class _LogRequest(NamedTuple):
+    session: Session
+    number: int
+    follow: bool
+
+
+class Requests:
+    """Answers requests; owns nothing but the log requests that are open."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        operations: Operations,
+        watching: Watching,
+        logs: LogWorker,
+        gateways: Gateways,
+        clock: Callable[[], Now],
+        identity: Identity,
+        refuse_changes: Callable[[], str],
+    ) -> None:
+        self._roster = roster
+        self._operations = operations
+        self._watching = watching
+        self._logs = logs
+        self._gateways = gateways
+        self._clock = clock
+        self._identity = identity
+        self._refuse_changes = refuse_changes
+        self._log_requests: dict[int, _LogRequest] = {}
+        self._log_number = 0
+        self._verbs: dict[str, Callable[[Session, int, Frame], None]] = {
+            "hello": self._hello,
+            "status": self._status,
+            "operate": self._operate,
+            "operation": self._operation,
+            "watch": self._watch,
+            "ping": self._ping,
+            "open_log": self._open_log,
+            "follow_log": self._follow_log,
+            "configure": self._configure,
+        }
+
+    def handle(self, session: Session, number: int, verb: str, arguments: Frame) -> None:
+        """Answer one request.
+
+        Raises: FleetError, which becomes the answer.
+        """
+        answer = self._verbs.get(verb)
+        if answer is None:
+            raise BadRequest(
+                "UNKNOWN_REQUEST", f"there is no request {verb[:80]!r}", f"known: {', '.join(self._verbs)}"
+            )
+        answer(session, number, arguments)
+
+    def on_log_result(self, result: LogDescribed | LogGrew | LogRotated) -> None:
+        """Pass on what the log worker says to whoever asked."""
+        asked = self._log_requests.get(result.request)
+        if isinstance(result, LogDescribed):
+            self._on_described(asked, result)
+        elif isinstance(result, LogRotated):
+            if asked is not None:
+                asked.session.item(asked.number, {"segment": {"start": result.start}}, [result.fd])
+            os.close(result.fd)
+        elif asked is not None:
+            asked.session.item(asked.number, {"end": result.end})
+
+    def _on_described(self, asked: _LogRequest | None, result: LogDescribed) -> None:
+        fds = [fd for _, fd in result.segments]
+        try:
+            if asked is None:
+                return
+            if result.error is not None:
+                asked.session.fail(asked.number, result.error)
+                self._log_requests.pop(result.request, None)
+                return
+            described = {
+                "log_id": result.log_id,
+                "segments": [{"start": start} for start, _ in result.segments],
+                "end": result.end,
+            }
+            if asked.follow:
+                asked.session.item(asked.number, described, fds)
+            else:
+                asked.session.answer(asked.number, described, fds)
+                self._log_requests.pop(result.request, None)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _hello(self, session: Session, number: int, arguments: Frame) -> None:
+        identity = self._identity
+        session.answer(
+            number,
+            {
+                "version": identity.version,
+                "api_level": API_LEVEL,
+                "features": FEATURES,
+                "host_id": identity.host_id,
+                "pid": identity.keeper_pid,
+                "supervisor_pid": os.getpid(),
+                "gateway_pid": self._gateways.pid,
+                "identifier": identity.identifier,
+                "start_time": identity.started_wall,
+                "position": self._watching.position(),
+                "config_path": identity.config_path,
+                "grpc": self._gateways.address,
+            },
+        )
+
+    def _status(self, session: Session, number: int, arguments: Frame) -> None:
+        selection = self._select(texts(arguments, "terms"))
+        now = self._clock()
+        session.answer(
+            number,
+            {
+                "position": self._watching.position(),
+                "now": now.wall,
+                "processes": [to_row(*self._roster[id_], now) for id_ in _ids(selection)],
+                "errors": [error.to_wire() for error in selection.unknown],
+            },
+        )
+
+    def _operate(self, session: Session, number: int, arguments: Frame) -> None:
+        refusal = self._refuse_changes()
+        if refusal:
+            raise Conflict("SHUTTING_DOWN", refusal, "wait until the agent runs again")
+        request = self._request(session, arguments)
+
+        def reply(result: dict[str, Any]) -> None:
+            session.answer(number, result)
+
+        session.begin_stream(number, lambda: self._operations.abandon(reply))
+        self._operations.submit(request, reply)
+
+    def _request(self, session: Session, arguments: Frame) -> Request:
+        word = text(arguments, "verb")
+        try:
+            verb = Verb(word)
+        except ValueError as error:
+            raise BadRequest(
+                "UNKNOWN_VERB", f"there is no verb {word[:80]!r}", f"known: {', '.join(Verb)}"
+            ) from error
+        terms = texts(arguments, "terms")
+        if not terms:
+            raise BadRequest("EMPTY_TARGET", f"{verb} names no process", "name processes, or `all`")
+        signal_number = 0
+        if verb is Verb.SIGNAL:
+            name = text(arguments, "signal")
+            try:
+                signal_number = parse_signal(name)
+            except ValueError as error:
+                raise BadRequest(
+                    "BAD_SIGNAL", f"{name[:80]!r} is no signal", "for example HUP, SIGUSR1 or 10"
+                ) from error
+            if signal_number not in set(signal.valid_signals()):
+                raise BadRequest(
+                    "BAD_SIGNAL", f"{name[:80]!r} is no signal", "for example HUP, SIGUSR1 or 10"
+                )
+        context = arguments.get("context") or {}
+        if not isinstance(context, dict):
+            raise BadRequest("BAD_ARGUMENT", f"`context` is {str(context)[:80]}; an object is expected")
+        selection = self._select(terms)
+        return Request(
+            operation_id=text(context, "operation_id"),
+            key=text(context, "key"),
+            # Only the gateway may speak for somebody else: it has checked a certificate.
+            actor=(text(context, "actor") if session.is_gateway else "") or session.actor,
+            reason=text(context, "reason"),
+            verb=verb,
+            signal=signal_number,
+            wait=arguments.get("wait", True) is not False,
+            ids=self._operations.order(verb, _ids(selection)),
+            errors=tuple(selection.unknown),
+        )
+
+    def _operation(self, session: Session, number: int, arguments: Frame) -> None:
+        session.answer(number, self._operations.result(text(arguments, "key")))
+
+    def _watch(self, session: Session, number: int, arguments: Frame) -> None:
+        self._watching.begin(session, number, arguments.get("after"))
+
+    def _ping(self, session: Session, number: int, arguments: Frame) -> None:
+        position = self._watching.position()
+        session.answer(number, {"monotonic": self._clock().monotonic, "sequence": position["sequence"]})
+
+    def _open_log(self, session: Session, number: int, arguments: Frame) -> None:
+        self._ask_log(session, number, arguments, follow=False)
+
+    def _follow_log(self, session: Session, number: int, arguments: Frame) -> None:
+        self._ask_log(session, number, arguments, follow=True)
+
+    def _ask_log(self, session: Session, number: int, arguments: Frame, follow: bool) -> None:
+        stream = text(arguments, "stream", "stdout")
+        if stream not in STREAMS:
+            raise BadRequest("BAD_CHANNEL", f"bad channel {stream[:40]!r}", "stdout or stderr")
+        id_, log = self._find_log(text(arguments, "process"), stream)
+        self._log_number += 1
+        request = self._log_number
+
+        def cancel() -> None:
+            self._log_requests.pop(request, None)
+            self._logs.forget(request)
+
+        session.begin_stream(number, cancel)
+        self._log_requests[request] = _LogRequest(session, number, follow)
+        self._logs.describe(request, id_, stream, log, follow)
+
+    def _find_log(self, name: str, stream: str) -> tuple[str, LogSpec]:
+        selection = self._select([name])
+        ids = _ids(selection)
+        if len(ids) != 1:
+            if selection.unknown:
+                raise selection.unknown[0]
+            raise BadRequest(
+                "NOT_ONE_PROCESS", f"{name[:80]!r} means {len(ids)} processes", "name exactly one"
+            )
+        spec = self._roster[ids[0]].spec
+        log = spec.stdout if stream == "stdout" else spec.stderr
+        if not log.path or (stream == "stderr" and spec.redirect_stderr):
+            raise NotFound(
+                "NO_LOG_FILE", f"{name}: no log file for {stream}", "see stdout_logfile and stderr_logfile"
+            )
+        return spec.id, log
+
+    def _configure(self, session: Session, number: int, arguments: Frame) -> None:
+        if not session.is_gateway:
+            raise Denied("GATEWAY_ONLY", "only the gateway may ask for its configuration")
+        pid = arguments.get("pid")
+        self._gateways.pid = pid if isinstance(pid, int) else 0
+        identity = self._identity
+        session.answer(number, self._gateways.configuration(identity.host_id, identity.identifier))
+
+    def _select(self, terms: list[str]) -> Selection:
+        names = ((member.spec.group, member.spec.name) for member in self._roster.members())
+        return select(terms or ["all"], names)
+
+
+def _ids(selection: Selection) -> list[str]:
+    return [f"{group}:{name}" for group, name in selection.matched]

@@ -1,0 +1,157 @@
+"""Every process the agent knows, and the one place where a fact or a request changes one.
+
+A change is decided by `core.machine`, numbered, journalled, then acted on and told to whoever watches.
+In that order: what was acted on can always be found again.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from fleet_agent.core import events, machine
+from fleet_agent.core.model import GroupSpec, Now, Process, ProcessSpec
+from fleet_agent.supervisor.journal import Change, Journal
+from fleet_agent.supervisor.loop import Alarm, Loop
+
+
+class Member(NamedTuple):
+    """What is wanted of a process beside what is known of it."""
+
+    spec: ProcessSpec
+    process: Process
+
+
+class Roster:
+    """Owns the state of all processes."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        journal: Journal,
+        clock: Callable[[], Now],
+        act: Callable[[ProcessSpec, Process, events.Effect], None],
+    ) -> None:
+        self._loop = loop
+        self._journal = journal
+        self._clock = clock
+        self._act = act
+        self._members: dict[str, Member] = {}
+        self._alarms: dict[str, Alarm] = {}
+        self.groups: dict[str, GroupSpec] = {}
+        self.watchers: list[Callable[[Change, ProcessSpec], None]] = []
+
+    def __contains__(self, id_: str) -> bool:
+        return id_ in self._members
+
+    def __getitem__(self, id_: str) -> Member:
+        return self._members[id_]
+
+    def members(self) -> Iterable[Member]:
+        """All processes, in their order of start."""
+        return self._members.values()
+
+    def states(self) -> dict[str, Process]:
+        """What is known of every process."""
+        return {id_: member.process for id_, member in self._members.items()}
+
+    def add(self, group: GroupSpec, known: dict[str, Process]) -> None:
+        """Take in a group; a process found in `known` goes on from there."""
+        self.groups[group.name] = group
+        for spec in group.processes:
+            process = known.get(spec.id)
+            self._members[spec.id] = Member(spec, process if process is not None else Process())
+
+    def replace_spec(self, spec: ProcessSpec) -> None:
+        """Change what is wanted of a process without touching its life."""
+        self._members[spec.id] = Member(spec, self._members[spec.id].process)
+
+    def remove(self, id_: str, reason: str) -> None:
+        """Forget a process that has ended."""
+        spec, process = self._members[id_]
+        self._disarm(id_)
+        change = Change(
+            self._journal.sequence + 1,
+            self._clock().wall,
+            id_,
+            process.state.value,
+            reason,
+            process,
+            removed=True,
+        )
+        self._journal.append([change], self.states)
+        del self._members[id_]
+        self._tell([change], spec)
+
+    def apply(self, id_: str, event: events.Event, at: Now | None = None) -> Process:
+        """Let an event happen to a process, now or at the time given; returns what is known of it then."""
+        spec, before = self._members[id_]
+        now = at or self._clock()
+        return self._commit(id_, machine.transition(spec, before, event, now), now)
+
+    def resume(self, id_: str, held: bool, now: Now) -> Process:
+        """Go on with a process of an earlier supervisor; `held` says that the keeper holds its run."""
+        spec, before = self._members[id_]
+        return self._commit(id_, machine.resume(spec, before, held, now), now)
+
+    def _commit(self, id_: str, step: events.Step, now: Now) -> Process:
+        spec, before = self._members[id_]
+        if step.process is before and not step.effects:
+            return before
+        self._members[id_] = Member(spec, step.process)
+        sequence = self._journal.sequence
+        changes = []
+        for number, move in enumerate(step.moves, sequence + 1):
+            process = step.process._replace(state=move.new, reason=move.reason)
+            changes.append(Change(number, now.wall, id_, move.old.value, move.reason, process))
+        if not changes:
+            # No move, but a fact that a new supervisor must know: a pid, a signal sent, a wish.
+            reason = step.process.reason
+            changes.append(Change(sequence + 1, now.wall, id_, before.state.value, reason, step.process))
+        self._journal.append(changes, self.states)
+        self._arm(id_, step.process)
+        for effect in step.effects:
+            self._act(spec, step.process, effect)
+        self._tell(changes, spec)
+        return step.process
+
+    def adopt(self, id_: str, process: Process) -> None:
+        """Take what is known of a process from its child, where the journal knows less."""
+        spec, before = self._members[id_]
+        self._members[id_] = Member(spec, process)
+        sequence = self._journal.sequence + 1
+        change = Change(sequence, self._clock().wall, id_, before.state.value, process.reason, process)
+        self._journal.append([change], self.states)
+        self._tell([change], spec)
+
+    def leave(self) -> None:
+        """Note that all is stopped in order; the next agent starts afresh."""
+        self._journal.leave()
+
+    def arm_all(self) -> None:
+        """Set the deadlines of processes that go on from a journal."""
+        for id_, member in self._members.items():
+            self._arm(id_, member.process)
+
+    def _arm(self, id_: str, process: Process) -> None:
+        timer = process.timer
+        alarm = self._alarms.get(id_)
+        if alarm is not None and timer is not None and alarm.due == timer.due and not alarm.is_cancelled:
+            return
+        self._disarm(id_)
+        if timer is not None:
+            kind = timer.kind
+
+            def ring() -> None:
+                self._alarms.pop(id_, None)
+                self.apply(id_, events.TimerFired(kind))
+
+            self._alarms[id_] = self._loop.at(timer.due, ring)
+
+    def _disarm(self, id_: str) -> None:
+        alarm = self._alarms.pop(id_, None)
+        if alarm is not None:
+            alarm.cancel()
+
+    def _tell(self, changes: list[Change], spec: ProcessSpec) -> None:
+        for change in changes:
+            for watcher in tuple(self.watchers):
+                watcher(change, spec)

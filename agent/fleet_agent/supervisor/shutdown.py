@@ -1,0 +1,71 @@
+"""Stopping everything in order: group after group, a group only when the one before is down."""
+
+from collections.abc import Callable
+
+from fleet_agent.core import events
+from fleet_agent.core.model import GroupSpec, ProcessSpec
+from fleet_agent.core.ordering import stop_order
+from fleet_agent.core.verbs import has_something_to_stop
+from fleet_agent.supervisor.journal import Change
+from fleet_agent.supervisor.loop import Alarm, Loop
+from fleet_agent.supervisor.roster import Roster
+
+REPORT_SECONDS = 3.0
+
+
+class Shutdown:
+    """One ordered stop of all groups; begun once, it cannot be taken back."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        roster: Roster,
+        reason: str,
+        report: Callable[[str], None],
+        on_done: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._roster = roster
+        self._reason = reason
+        self._report = report
+        self._on_done = on_done
+        self._groups: list[GroupSpec] = list(stop_order(roster.groups.values()))
+        self._waiting: set[str] = set()
+        self._alarm: Alarm | None = None
+        self._is_done = False
+        roster.watchers.append(self._on_change)
+        self._go_on()
+        self._remind()
+
+    def _go_on(self) -> None:
+        """Stop the next group that is not down; all done when there is none."""
+        if self._is_done:
+            return
+        while self._groups and not self._waiting:
+            group = self._groups.pop(0)
+            for spec in reversed(group.processes):
+                self._stop(spec.id)
+        if not self._waiting:
+            self._is_done = True
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._roster.watchers.remove(self._on_change)
+            self._on_done()
+
+    def _stop(self, id_: str) -> None:
+        if id_ in self._roster and has_something_to_stop(self._roster[id_].process):
+            self._waiting.add(id_)
+            process = self._roster.apply(id_, events.StopAsked(self._reason))
+            if not has_something_to_stop(process):
+                self._waiting.discard(id_)
+
+    def _on_change(self, change: Change, spec: ProcessSpec) -> None:
+        if change.id in self._waiting and not has_something_to_stop(change.process):
+            self._waiting.discard(change.id)
+            if not self._waiting:
+                self._loop.soon(self._go_on)
+
+    def _remind(self) -> None:
+        if self._waiting:
+            self._report(f"waiting for {', '.join(sorted(self._waiting)[:20])} to die")
+            self._alarm = self._loop.after(REPORT_SECONDS, self._remind)
