@@ -28,6 +28,7 @@ from fleet_api.identity import Identity, Role
 BACKDATE = timedelta(minutes=5)
 MAX_DAYS = 36_500
 _MAX_COMMON_NAME = 64
+_TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 _PURPOSES = {
     Role.AGENT: [ExtendedKeyUsageOID.SERVER_AUTH],
@@ -111,13 +112,12 @@ def issue(
     authority, authority_key = load_ca(ca_certificate, ca_key)
     holder = identity.make(holder.fleet, holder.role, holder.name)
     start = _moment(now)
-    ca_end = authority.not_valid_after_utc
+    ca_start, ca_end = authority.not_valid_before_utc, authority.not_valid_after_utc
     if start >= ca_end:
-        raise Denied(
-            "CA_EXPIRED",
-            f"the CA expired at {ca_end:%Y-%m-%d %H:%M:%S} UTC",
-            "make a new one: fleetctl pki init",
-        )
+        raise Denied("CA_EXPIRED", f"the CA expired at {ca_end:{_TIME}}", "make a new one: fleetctl pki init")
+    end = min(start + _span(days), ca_end)
+    if end <= ca_start:
+        raise Denied("CA_NOT_YET_VALID", f"the CA is valid from {ca_start:{_TIME}}", "is the clock right?")
     fleet = ca_fleet(authority)
     if fleet != holder.fleet:
         raise Denied("WRONG_FLEET", f"this is the CA of fleet {fleet}, not of {holder.fleet}")
@@ -128,8 +128,8 @@ def issue(
         .issuer_name(authority.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(max(start - BACKDATE, authority.not_valid_before_utc))
-        .not_valid_after(min(start + _span(days), ca_end))
+        .not_valid_before(max(start - BACKDATE, ca_start))
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(is_ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(_PURPOSES[holder.role]), critical=False)

@@ -57,7 +57,9 @@ def make(
 ) -> Pki:
     """A CA and one party of each kind below `folder`, valid for a day (`now`: seconds since the epoch)."""
     folder.mkdir(parents=True, exist_ok=True)
-    authority = pki.create_ca(fleet, days=1, now=time.time() if now is None else now)
+    # Older than its certificates, so that tests can issue expired ones.
+    start = (time.time() if now is None else now) - 30 * 86400
+    authority = pki.create_ca(fleet, days=60, now=start)
     ca = _write(folder / "ca.crt", authority.certificate)
     ca_key = _write(folder / "ca.key", authority.key)
     agents = {
