@@ -150,8 +150,14 @@ class SignalFailed(NamedTuple):
     errno: int
 
 
+class GatewayStarted(NamedTuple):
+    """The gateway that was asked for lives; one that was there before has been killed."""
+
+    pid: int
+
+
 class GatewayEnded(NamedTuple):
-    """The gateway ended; the supervisor decides when it is started again."""
+    """The gateway ended (pid 0: it could not be started); the supervisor decides when it is started again."""
 
     pid: int
     status: int
@@ -165,7 +171,7 @@ class Asked(NamedTuple):
 
 
 ToKeeper = Spawn | SendSignal | Release | StartGateway | Leave | Detach | Ready
-ToSupervisor = Hello | Child | Begin | Spawned | SpawnFailed | Exited | SignalFailed | GatewayEnded | Asked
+ToSupervisor = Hello | Child | Begin | Spawned | SpawnFailed | Exited | SignalFailed | GatewayStarted | GatewayEnded | Asked
 Message = ToKeeper | ToSupervisor
 
 _NAMES: dict[type[Any], str] = {
@@ -183,6 +189,7 @@ _NAMES: dict[type[Any], str] = {
     SpawnFailed: "spawn_failed",
     Exited: "exited",
     SignalFailed: "signal_failed",
+    GatewayStarted: "gateway_started",
     GatewayEnded: "gateway_ended",
     Asked: "asked",
 }

@@ -1,0 +1,1 @@
+"""The subcommands of `fleet-agent`, each imported when it is asked for."""

@@ -1,0 +1,101 @@
+"""`fleet-agent run`: becomes the keeper of this host's children. Called by `main`."""
+
+import os
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from fleet_api.errors import BadRequest, FleetError, NotFound
+from fleet_api.paths import agent_paths
+
+from fleet_agent.keeper import folders
+from fleet_agent.keeper.keeper import Keeper
+
+BAD_USE = 2
+_HINT = "fleet-agent help"
+_FIELDS = {"-c": "configuration", "--configuration": "configuration", "--state-dir": "state_dir"}
+
+
+class Options(NamedTuple):
+    """What the command line says; empty where it says nothing."""
+
+    configuration: str = ""
+    state_dir: str = ""
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Hold children until asked to leave.
+
+    The exit code: 0 after a stop, 2 for bad use, a bad configuration or a second agent.
+    """
+    try:
+        options = parse(arguments)
+        configuration = options.configuration or _search()
+        paths = agent_paths(options.state_dir or None, os.geteuid(), environ)
+        locks = folders.prepare(paths)
+    except FleetError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        sys.stderr.write(f"fleet-agent: {error.message}{hint}\n")
+        return BAD_USE
+    _raise_open_files()
+    argv = supervisor_argv(sys.executable, os.path.abspath(configuration), options.state_dir)
+    return Keeper(paths.runtime, argv, locks.runtime, dict(os.environb)).run()
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The options of `run`.
+
+    Raises: BadRequest for one that is unknown or lacks its value.
+    """
+    options = Options()
+    words = list(arguments)
+    while words:
+        word, equals, value = words.pop(0).partition("=")
+        if word in ("-n", "--nodaemon") and not equals:
+            # It never leaves the foreground; accepted since supervisord's units say it.
+            continue
+        field = {"-c": "configuration", "--configuration": "configuration", "--state-dir": "state_dir"}.get(
+            word
+        )
+        if field is None:
+            raise BadRequest("UNKNOWN_OPTION", f"run takes no {word!r}", _HINT)
+        if not equals:
+            if not words:
+                raise BadRequest("OPTION_WITHOUT_VALUE", f"{word} needs a value", _HINT)
+            value = words.pop(0)
+        if not value:
+            raise BadRequest("OPTION_WITHOUT_VALUE", f"{word} needs a value", _HINT)
+        options = options._replace(**{field: value})
+    return options
+
+
+def supervisor_argv(python: str, configuration: str, state_dir: str) -> list[str]:
+    """The command line of the supervisor; its end of the link is descriptor 3."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    main = os.path.join(package, "supervisor", "main.py")
+    argv = [python, "-P", main, "--link-fd", "3", "--config", configuration]
+    return [*argv, "--state-dir", os.path.abspath(state_dir)] if state_dir else argv
+
+
+def _search() -> str:
+    from fleet_agent.config.search import search  # noqa: PLC0415 - only when no file is named
+
+    candidates = search(os.path.dirname(sys.argv[0]), os.getcwd())
+    for path in candidates:
+        if os.path.isfile(path):
+            return path
+    raise NotFound(
+        "NO_CONFIGURATION",
+        f"no configuration: none of {', '.join(candidates)} exists",
+        "name one: fleet-agent run -c FILE",
+    )
+
+
+def _raise_open_files() -> None:
+    """Three descriptors for each child: the keeper takes all it may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):
+        return

@@ -1,0 +1,71 @@
+"""What an earlier keeper left: which runs live on, and their ends opened again.
+
+Called by `holding` once, at the start. A run is ours when its pid, its kernel start time and the boot
+agree with the record; the FIFOs tell of one that was forked just before its keeper was killed.
+"""
+
+import os
+import time
+
+from fleet_agent.keeper import fifos, procfs
+from fleet_agent.keeper.run_records import Run
+
+UNKNOWN_STATUS = -1
+
+
+def take_over(run: Run, boot_id: str) -> bool:
+    """Fill in what the record could not know; False when the run never started.
+
+    A living run has a `pidfd` after this, a dead one a `status`; both have their ends, in which a
+    dead run's descendants may still be writing.
+    """
+    run.adopted = True
+    if run.pid == 0 and run.status is None:
+        held = any(fifos.has_reader(path) for path in run.fifos)
+        if not held:
+            return False
+        _identify(run)
+    _watch(run, boot_id)
+    run.ends = [_open_again(run, index) for index in range(len(run.streams))]
+    return True
+
+
+def _identify(run: Run) -> None:
+    run.pid = procfs.leader_with(run.fifos)
+    found = procfs.stat(run.pid) if run.pid else None
+    if found is not None:
+        run.ticks = found.ticks
+        run.boot_id = procfs.boot_id()
+
+
+def _watch(run: Run, boot_id: str) -> None:
+    if run.status is not None:
+        return
+    if run.pid and run.boot_id == boot_id:
+        try:
+            run.pidfd = os.pidfd_open(run.pid)
+        except OSError:
+            run.pidfd = -1
+        # Asked after pidfd_open: if they agree now, the handle is of the very process.
+        found = procfs.stat(run.pid)
+        if run.pidfd >= 0 and found is not None and found.is_alive and found.ticks == run.ticks:
+            return
+        if run.pidfd >= 0:
+            os.close(run.pidfd)
+            run.pidfd = -1
+    run.status = UNKNOWN_STATUS
+    run.ended_wall = time.time()
+
+
+def _open_again(run: Run, index: int) -> int:
+    stream = run.streams[index]
+    sources = [run.fifos[index]]
+    if run.pidfd >= 0:
+        # Somebody removed the FIFO; the child itself still leads to it.
+        sources.append(f"/proc/{run.pid}/fd/{fifos.STREAMS.index(stream)}")
+    for source in sources:
+        try:
+            return fifos.open_held([source], [stream])[0]
+        except OSError:
+            continue
+    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

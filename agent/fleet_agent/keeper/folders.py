@@ -1,0 +1,119 @@
+"""The two folders of an agent, and the locks that keep a second agent out of them. Called by `run`."""
+
+import fcntl
+import os
+import stat
+import time
+
+from fleet_api.errors import Conflict, Denied
+from fleet_api.paths import AgentPaths
+
+FOLDERS = ("fifos", "runs")
+"""Below the runtime folder, in this order."""
+_LEFTOVER_SECONDS = 5.0
+_ASK_SECONDS = 0.02
+
+
+class Lock:
+    """A file that is locked while a descriptor of this opening lives, here or in a child, and tells a pid."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def take(self) -> bool:
+        """Lock it, unless another has it."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def tell(self, pid: int) -> None:
+        """Name the process that others are to look at."""
+        os.pwrite(self.fd, f"{pid}\n".encode("ascii"), 0)
+        os.ftruncate(self.fd, len(f"{pid}\n"))
+
+    def holder(self) -> str:
+        """The pid that was told last."""
+        return os.pread(self.fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+
+    def close(self) -> None:
+        """Give it up, unless a child holds it too."""
+        os.close(self.fd)
+
+
+class Locks:
+    """Both locks of a running agent; the supervisor inherits `runtime`: a new keeper waits for its end."""
+
+    def __init__(self, state: Lock, runtime: Lock) -> None:
+        self.state = state
+        self.runtime = runtime
+
+
+def prepare(paths: AgentPaths) -> Locks:
+    """Make the folders and lock them, waiting a little for the supervisor of an agent that was killed.
+
+    Raises: Conflict when another agent has them; Denied when they are not ours alone.
+    """
+    make(paths.state)
+    make(paths.runtime)
+    for name in FOLDERS:
+        make(os.path.join(paths.runtime, name))
+    state = Lock(os.path.join(paths.state, "agent.lock"))
+    if not state.take():
+        holder = state.holder()
+        state.close()
+        raise Conflict(
+            "AGENT_RUNNING",
+            f"an agent (pid {holder}) already runs with the state folder {paths.state}",
+            "stop that one, or give this one another --state-dir",
+        )
+    runtime = Lock(os.path.join(paths.runtime, "agent.lock"))
+    end = time.monotonic() + _LEFTOVER_SECONDS
+    while not runtime.take():
+        if time.monotonic() > end:
+            holder = runtime.holder()
+            runtime.close()
+            state.close()
+            raise Conflict(
+                "AGENT_RUNNING",
+                f"an agent, or what is left of one (pid {holder}), still uses the folder {paths.runtime}",
+                f"end it: kill -9 {holder}",
+            )
+        time.sleep(_ASK_SECONDS)
+    state.tell(os.getpid())
+    runtime.tell(os.getpid())
+    return Locks(state, runtime)
+
+
+def make(path: str) -> None:
+    """Make a folder that is ours alone, or check one that is there.
+
+    Raises: Denied naming the folder, its owner or its mode.
+    """
+    try:
+        os.makedirs(path, 0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise Denied(
+            "FOLDER_NOT_MADE", f"cannot make the folder {path}: {error.strerror}", "give another --state-dir"
+        ) from error
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode) and found.st_uid in (0, os.geteuid()):
+        found = os.stat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Denied("FOLDER_NOT_OURS", f"{path} is no folder", "remove it, or give another --state-dir")
+    if found.st_uid != os.geteuid():
+        raise Denied(
+            "FOLDER_NOT_OURS",
+            f"the folder {path} belongs to uid {found.st_uid}, not to uid {os.geteuid()} who runs this agent",
+            "remove it, or give another --state-dir",
+        )
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise Denied(
+            "FOLDER_WRITABLE_BY_OTHERS",
+            f"the folder {path} has mode {stat.S_IMODE(found.st_mode):04o}: others may write there",
+            f"chmod 700 {path}",
+        )

@@ -1,0 +1,223 @@
+"""All runs that the keeper holds: starts them, signals them, hears of their end, forgets them when told.
+
+Called by the keeper's loop, one message at a time; answers are messages for the supervisor.
+"""
+
+import errno
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator, Mapping
+
+from fleet_agent.keeper import adopt, fifos, procfs, spawn
+from fleet_agent.keeper.folders import FOLDERS
+from fleet_agent.keeper.notes import say
+from fleet_agent.keeper.run_records import Run, RunRecords, stem_of
+from fleet_agent.link.messages import Exited, SendSignal, SignalFailed, Spawn, Spawned, SpawnFailed
+
+# Left free when children have taken all else: a new supervisor must always find its few.
+_RESERVED_DESCRIPTORS = 64
+
+
+class Holding:
+    """The runs by process and number, living and dead, until they are released."""
+
+    def __init__(self, runtime: str, environ: Mapping[bytes, bytes], spare: spawn.Spare) -> None:
+        self._folders = [os.path.join(runtime, name) for name in FOLDERS]
+        self._fifo_folder, records = self._folders
+        self._records = RunRecords(records, self._fifo_folder)
+        self._environ = environ
+        self._spare = spare
+        self._boot_id = procfs.boot_id()
+        self._runs: dict[tuple[str, int], Run] = {}
+        self._by_pid: dict[int, Run] = {}
+        self._highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_DESCRIPTORS
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(list(self._runs.values()))
+
+    @property
+    def living(self) -> list[Run]:
+        """Those whose end is not known yet."""
+        return [run for run in self._runs.values() if run.status is None]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to hold."""
+        return not self._runs
+
+    def adopt(self) -> list[Run]:
+        """Take over what is on record; the living ones are to be watched by their `pidfd`."""
+        runs, problems = self._records.load()
+        for problem in problems:
+            say(problem)
+        for run in runs:
+            if adopt.take_over(run, self._boot_id):
+                self._runs[run.process, run.run] = run
+                self._note(run)
+            else:
+                self._records.remove(run)
+        self._sweep()
+        return [run for run in self._runs.values() if run.pidfd >= 0]
+
+    def start(self, request: Spawn) -> tuple[Spawned, Run] | SpawnFailed | None:
+        """Start a run; None when it is held already, since there is never a second copy."""
+        key = (request.process, request.run)
+        if key in self._runs:
+            say(f"run {request.run} of {request.process} is held already; it is not started again")
+            return None
+        run: Run | None = None
+        try:
+            run = Run(
+                request.process,
+                request.run,
+                self._stem(request.process, request.run),
+                request.streams,
+                self._fifo_folder,
+            )
+            outcome = self._start(run, request)
+        except (ValueError, TypeError) as error:
+            outcome = spawn.Failure("fifo", errno.EINVAL, f"cannot spawn '{request.process}': {error}")
+        except OSError as error:
+            outcome = spawn.of_resource(error, request.process, "fifo")
+        if run is None or isinstance(outcome, spawn.Failure):
+            if run is not None:
+                self._drop(run)
+            return SpawnFailed(request.process, request.run, *outcome)
+        self._runs[key] = run
+        self._by_pid[run.pid] = run
+        return outcome, run
+
+    def note(self, run: Run) -> None:
+        """Write the record of a run that was just started; the supervisor need not wait for that."""
+        found = procfs.stat(run.pid)
+        run.ticks = found.ticks if found else 0
+        self._note(run)
+
+    def send_signal(self, request: SendSignal) -> SignalFailed | None:
+        """Send the signal, unless the run has ended or this request was carried out before."""
+        run = self._runs.get((request.process, request.run))
+        if run is None or run.status is not None or request.ordinal <= run.signals:
+            return None
+        run.signals = request.ordinal
+        failure = None
+        try:
+            self._kill(run, request.signal, request.to_group)
+        except ProcessLookupError:
+            pass
+        except (OSError, ValueError) as error:
+            code = error.errno if isinstance(error, OSError) and error.errno else errno.EINVAL
+            failure = SignalFailed(request.process, request.run, request.signal, code)
+        self._note(run)
+        return failure
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every living run."""
+        for run in self.living:
+            try:
+                self._kill(run, number, to_group=False)
+            except OSError as error:
+                say(f"cannot signal {run.process} (pid {run.pid}): {error.strerror}")
+
+    def ended(self, pid: int, status: int) -> tuple[Run, Exited] | None:
+        """Take the wait status of a child; None when the pid is of none."""
+        run = self._by_pid.pop(pid, None)
+        return None if run is None else self._close(run, status)
+
+    def vanished(self, run: Run) -> tuple[Run, Exited]:
+        """The end of an adopted run, whose status its own parent got."""
+        os.close(run.pidfd)
+        run.pidfd = -1
+        return self._close(run, adopt.UNKNOWN_STATUS)
+
+    def release(self, process: str, number: int) -> None:
+        """Forget a run that has ended: close its ends, unlink what there is of it."""
+        run = self._runs.get((process, number))
+        if run is None:
+            return
+        if run.status is None:
+            say(f"run {number} of {process} (pid {run.pid}) still lives; it is not released")
+            return
+        del self._runs[process, number]
+        self._drop(run)
+
+    def leave(self) -> None:
+        """Write down what the next keeper must know."""
+        for run in self._runs.values():
+            if run.status is not None:
+                self._note(run)
+        if not self._runs:
+            for folder in self._folders:
+                try:
+                    os.rmdir(folder)
+                except OSError:
+                    continue
+
+    def _start(self, run: Run, request: Spawn) -> Spawned | spawn.Failure:
+        owner = None
+        if spawn.is_other_user(request) and os.geteuid() == 0 and request.uid is not None:
+            owner = (request.uid, -1 if request.gid is None else request.gid)
+        fifos.make(run.fifos, owner)
+        run.ends = fifos.open_held(run.fifos, run.streams)
+        ends = fifos.open_child(run.fifos)
+        try:
+            if ends and max(ends) > self._highest:
+                raise OSError(errno.EMFILE, "the rest is reserved")
+            run.boot_id = self._boot_id
+            run.started_monotonic, run.started_wall = time.monotonic(), time.time()
+            self._records.write(run)
+            outcome = spawn.start_child(request, ends, self._environ, self._spare)
+        finally:
+            fifos.close(ends)
+        if isinstance(outcome, spawn.Failure):
+            return outcome
+        run.pid = outcome
+        run.started_monotonic, run.started_wall = time.monotonic(), time.time()
+        return Spawned(
+            run.process,
+            run.run,
+            run.pid,
+            run.started_monotonic,
+            run.started_wall,
+            list(run.streams),
+            run.fifos,
+        )
+
+    def _kill(self, run: Run, number: int, to_group: bool) -> None:
+        if to_group:
+            os.killpg(run.pid, number)
+        elif run.pidfd >= 0:
+            signal.pidfd_send_signal(run.pidfd, number)
+        else:
+            os.kill(run.pid, number)
+
+    def _close(self, run: Run, status: int) -> tuple[Run, Exited]:
+        run.status = status
+        run.ended_wall = time.time()
+        return run, Exited(run.process, run.run, run.pid, status, time.monotonic(), run.ended_wall)
+
+    def _note(self, run: Run) -> None:
+        try:
+            self._records.write(run)
+        except OSError as error:
+            say(f"cannot write the run record of {run.process} (pid {run.pid}): {error.strerror}")
+
+    def _drop(self, run: Run) -> None:
+        fifos.close(run.ends)
+        run.ends = []
+        fifos.remove(run.fifos)
+        self._records.remove(run)
+
+    def _stem(self, process: str, number: int) -> str:
+        stem = stem_of(process, number)
+        # A long name is cut and marked: two of them may be alike.
+        while "~" in stem and any(run.stem == stem for run in self._runs.values()):
+            stem += "~"
+        return stem
+
+    def _sweep(self) -> None:
+        """Remove FIFOs that belong to nothing on record."""
+        known = {path for run in self._runs.values() for path in run.fifos}
+        there = [f"{self._fifo_folder}/{name}" for name in os.listdir(self._fifo_folder)]
+        fifos.remove([path for path in there if path not in known])

@@ -1,0 +1,114 @@
+"""The lives of supervisor and gateway, as far as the keeper decides them: start, end, pause, replacement."""
+
+import math
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from fleet_agent.keeper import spawn
+
+YOUNG_SECONDS = 10.0
+LEAVING_SECONDS = 2.0
+FAILURES_BEFORE_STOPPING_ALONE = 3
+BAD_CONFIGURATION = 2
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+
+def pause_before_restart(young_deaths: int) -> float:
+    """Seconds before a supervisor is started again, after so many deaths in a row that came soon."""
+    if young_deaths <= 1:
+        return 0.0
+    return min(_FIRST_PAUSE_SECONDS * 2.0 ** min(young_deaths - 2, 16), _LONGEST_PAUSE_SECONDS)
+
+
+def describe_status(status: int) -> str:
+    """A raw wait status in words."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}"
+
+
+class SupervisorLife:
+    """One start after the other of the supervisor.
+
+    `number` counts starts, `young_deaths` those deaths in a row that came within `YOUNG_SECONDS`.
+    """
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.number = 0
+        self.young_deaths = 0
+        self.is_ready = False
+        self.was_ever_ready = False
+        self._started = 0.0
+
+    def started(self, pid: int, now: float) -> None:
+        """Note a start."""
+        self.pid = pid
+        self.is_ready = False
+        self._started = now
+
+    def ready(self) -> None:
+        """Note that it serves."""
+        self.is_ready = True
+        self.was_ever_ready = True
+
+    def ended(self, now: float) -> float:
+        """Note its end; the seconds to wait before the next start."""
+        self.pid = 0
+        self.is_ready = False
+        self.young_deaths = self.young_deaths + 1 if now - self._started < YOUNG_SECONDS else 0
+        return pause_before_restart(self.young_deaths)
+
+
+class Gateways:
+    """The gateway, and older ones on their way out: `leaving` maps a pid to the time of its SIGKILL."""
+
+    def __init__(self, spare: spawn.Spare) -> None:
+        self._spare = spare
+        self.pid = 0
+        self.leaving: dict[int, float] = {}
+
+    def start(self, argv: Sequence[str], fds: Sequence[int]) -> int:
+        """Start a gateway in place of one that is still there; its pid.
+
+        Raises: OSError.
+        """
+        if self.pid:
+            self.leaving[self.pid] = time.monotonic()
+            self.pid = 0
+            self.end_late(time.monotonic())
+        self.pid = spawn.start_office(argv, fds, self._spare)
+        return self.pid
+
+    def ended(self, pid: int) -> bool:
+        """Whether this pid was one of ours; it is forgotten."""
+        if pid == self.pid:
+            self.pid = 0
+            return True
+        return self.leaving.pop(pid, None) is not None
+
+    def link_ended(self, now: float) -> None:
+        """Its supervisor is gone, so it leaves; after a while it is made to."""
+        if self.pid:
+            self.leaving[self.pid] = now + LEAVING_SECONDS
+            self.pid = 0
+
+    def end_late(self, now: float) -> None:
+        """Kill those whose time is over."""
+        for pid, due in self.leaving.items():
+            if due <= now:
+                os.kill(pid, signal.SIGKILL)
+                self.leaving[pid] = math.inf
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether none is left."""
+        return not self.pid and not self.leaving

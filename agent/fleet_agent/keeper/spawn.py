@@ -1,0 +1,254 @@
+"""Starts one program: descriptors, limits, user, folder and signals as a child expects them.
+
+Called by `holding` for children and by `offices` for supervisor and gateway. Statuses never come from
+here: `waitpid` in the keeper's loop is their only source.
+"""
+
+import errno
+import fcntl
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import NamedTuple
+
+from fleet_agent.link.messages import Spawn
+
+HANDLED_SIGNALS = (
+    signal.SIGCHLD,
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+# Popen's pipe.
+_SPARE_DESCRIPTORS = 2
+_FAILED_STEPS = {
+    "groups": "couldn't setuid to {uid}: Could not set groups of effective user",
+    "gid": "couldn't setuid to {uid}: Could not set group id of effective user",
+    "uid": "couldn't setuid to {uid}: {name}",
+    "chdir": "couldn't chdir to {directory}: {name}",
+}
+
+
+class Failure(NamedTuple):
+    """Why a program was not started: see `messages.SpawnFailed`."""
+
+    stage: str
+    errno: int
+    message: str
+
+
+class Spare:
+    """Low descriptors kept closed to others: what a spawn needs when all others are taken.
+
+    A spawn needs some below the child's limit of open files, which is lower than the keeper's.
+    """
+
+    def __init__(self) -> None:
+        self._fds: list[int] = []
+        self.__exit__(None, None, None)
+
+    def __enter__(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while len(self._fds) < _SPARE_DESCRIPTORS:
+                self._fds.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            # As many as there are; the next turn asks for the rest.
+            return
+
+
+def start_child(
+    request: Spawn, ends: Sequence[int], environ: Mapping[bytes, bytes], spare: Spare
+) -> int | Failure:
+    """Start the program of a request with `ends` (as its `streams`) as its standard descriptors; its pid."""
+    by_name = dict(zip(request.streams, ends, strict=True))
+    stdout = by_name.get("stdout", subprocess.DEVNULL)
+    try:
+        own = {os.fsencode(key): os.fsencode(value) for key, value in request.environment.items()}
+        arguments: dict[str, object] = {
+            "executable": request.executable,
+            "stdin": by_name.get("stdin", subprocess.DEVNULL),
+            "stdout": stdout,
+            "stderr": by_name.get("stderr", stdout),
+            "env": {**environ, **own},
+            "umask": -1 if request.umask is None else request.umask,
+        }
+        if is_other_user(request):
+            return _start_as_user(request, arguments, spare)
+        with spare, _OpenFiles(request.nofile):
+            return _popen(request.argv, cwd=request.directory or None, **arguments)
+    except OSError as error:
+        return _failure_of(error, request)
+    except (ValueError, TypeError, AttributeError) as error:
+        return Failure("exec", errno.EINVAL, f"couldn't exec {request.executable}: {error}")
+
+
+def start_office(argv: Sequence[str], inherit: Sequence[int], spare: Spare) -> int:
+    """Start supervisor or gateway, with these descriptors as 3, 4 and so on.
+
+    Subtle: the keeper keeps all these numbers taken (see `take_low_numbers`), so that none is the
+    pipe on which Popen hears of a failed exec.
+    Raises: OSError.
+    """
+
+    def arrange() -> None:
+        # First out of each other's way, then into place.
+        copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(inherit)) for fd in inherit]
+        for target, fd in enumerate(copies, start=3):
+            os.dup2(fd, target, inheritable=True)
+        _reset_signals()
+
+    with spare, _SignalsBlocked():
+        return _popen(argv, preexec_fn=arrange)
+
+
+def take_low_numbers() -> None:
+    """Fill every free descriptor up to 5, for good, and keep those of our starter from our children."""
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        if fd > 5:
+            os.close(fd)
+            break
+        if fd < 3:
+            os.set_inheritable(fd, True)
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else map(str, range(3, 256)):
+        try:
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
+        except OSError:
+            continue
+
+
+def is_other_user(request: Spawn) -> bool:
+    """Whether the child must leave the keeper's own user or groups."""
+    if request.uid is None:
+        return request.gid is not None or request.groups is not None
+    return request.uid != os.geteuid()
+
+
+def _start_as_user(request: Spawn, arguments: dict[str, object], spare: Spare) -> int | Failure:
+    if os.geteuid() != 0:
+        words = f"couldn't setuid to {request.uid}: Can't drop privilege as nonroot user"
+        return Failure("setuid", errno.EPERM, words)
+    heard, told = os.pipe()
+    try:
+        with spare, _OpenFiles(request.nofile), _SignalsBlocked():
+            return _popen(request.argv, preexec_fn=_becoming(request, told), **arguments)
+    except subprocess.SubprocessError:
+        os.set_blocking(heard, False)
+        step, _, number = os.read(heard, 64).decode("ascii").partition(" ")
+        code = int(number)
+        words = _FAILED_STEPS[step].format(
+            uid=request.uid, directory=request.directory, name=errno.errorcode.get(code, number)
+        )
+        return Failure("chdir" if step == "chdir" else "setuid", code, words)
+    finally:
+        os.close(heard)
+        os.close(told)
+
+
+def _becoming(request: Spawn, told: int) -> Callable[[], None]:
+    """What the forked child does before exec, in the order of supervisord: user, then folder."""
+    groups = request.groups
+    if groups is None:
+        groups = [] if request.gid is None else [request.gid]
+
+    def become() -> None:
+        step = "groups"
+        try:
+            os.setgroups(groups)
+            step = "gid"
+            if request.gid is not None:
+                os.setgid(request.gid)
+            step = "uid"
+            if request.uid is not None:
+                os.setuid(request.uid)
+            step = "chdir"
+            if request.directory:
+                os.chdir(request.directory)
+        except OSError as error:
+            os.write(told, f"{step} {error.errno}".encode("ascii"))
+            raise
+        _reset_signals()
+
+    return become
+
+
+def _popen(argv: Sequence[str], **arguments: object) -> int:
+    process = subprocess.Popen(argv, close_fds=False, process_group=0, restore_signals=True, **arguments)  # type: ignore[call-overload]
+    # Else Popen would call waitpid itself, beside the keeper, when it is collected.
+    process.returncode = 0
+    return int(process.pid)
+
+
+def _reset_signals() -> None:
+    """In a forked child: let a signal that came since the fork act on the child alone."""
+    signal.set_wakeup_fd(-1)
+    for number in HANDLED_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+class _SignalsBlocked:
+    """Around a fork: no handler of ours runs in the child."""
+
+    def __enter__(self) -> None:
+        self._before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+
+    def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+
+class _OpenFiles:
+    """Lends the child's soft limit of open files to the keeper around a spawn, since it is inherited.
+
+    Raises: OSError when the limit lies beyond the hard one and that cannot be raised.
+    """
+
+    def __init__(self, nofile: int) -> None:
+        self._nofile = nofile
+
+    def __enter__(self) -> None:
+        self._soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        unlimited = resource.RLIM_INFINITY
+        self._hard = hard if hard == unlimited else max(hard, self._nofile)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._nofile, self._hard))
+        except (ValueError, OSError) as error:
+            raise OSError(errno.EMFILE, f"no limit of {self._nofile} open files") from error
+
+    def __exit__(self, *_: object) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self._soft, self._hard))
+
+
+def _failure_of(error: OSError, request: Spawn) -> Failure:
+    code = error.errno or 0
+    word = errno.errorcode.get(code, str(code))
+    if error.filename is not None and error.filename == request.directory:
+        return Failure("chdir", code, f"couldn't chdir to {request.directory}: {word}")
+    if error.filename is not None:
+        return Failure("exec", code, f"couldn't exec {request.executable}: {word}")
+    return of_resource(error, request.process, "fork")
+
+
+def of_resource(error: OSError, process: str, stage: str) -> Failure:
+    """The failure of a step that ran out of something: descriptors, processes, memory, space."""
+    code = error.errno or 0
+    name = process.rpartition(":")[2]
+    if code in (errno.EMFILE, errno.ENFILE):
+        return Failure("limit", code, f"too many open files to spawn '{name}'")
+    if stage == "fork" and code == errno.EAGAIN:
+        return Failure("fork", code, f"Too many processes in process table to spawn '{name}'")
+    doing = "during fork" if stage == "fork" else "making dispatchers"
+    return Failure(stage, code, f"unknown error {doing} for '{name}': {errno.errorcode.get(code, str(code))}")

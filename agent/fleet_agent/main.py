@@ -1,0 +1,46 @@
+"""The command `fleet-agent`: finds the subcommand and nothing else.
+
+Imports wait until they are needed: this module stays in memory for as long as the keeper lives.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+USAGE = """\
+usage: fleet-agent COMMAND [OPTION...]
+
+  run [-c FILE] [--state-dir DIR]   supervise the programs of FILE, in the foreground
+  check FILE                        report every problem of FILE
+  version                           print the version
+  help                              print this
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = words[0] if words else ""
+    if command == "run":
+        from fleet_agent.commands import run  # noqa: PLC0415
+
+        return run.run(words[1:], os.environ)
+    if command == "check":
+        from fleet_agent.commands import check  # noqa: PLC0415
+
+        return check.run(words[1:], os.environ)
+    if command in ("version", "--version", "-v"):
+        from importlib.metadata import version  # noqa: PLC0415
+
+        sys.stdout.write(version("fleet-manager") + "\n")
+        return 0
+    if command in ("help", "--help", "-h"):
+        sys.stdout.write(USAGE)
+        return 0
+    problem = f"unknown command {command!r}" if command else "a command is missing"
+    sys.stderr.write(f"fleet-agent: {problem}\n{USAGE}")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
