@@ -38,9 +38,9 @@ def load(certificate_path: str, key_path: str, ca_path: str, now: float) -> Cred
     Raises: NotFound for a missing file, BadRequest for one that does not hold what it should, Denied for a
     key that others can read, a pair that does not fit, a certificate that is not valid now.
     """
-    certificate = _read(certificate_path, "certificate")
-    key = _read(key_path, "key", private=True)
-    ca = _read(ca_path, "CA")
+    certificate = read_file(certificate_path, "certificate")
+    key = read_file(key_path, "key", is_private=True)
+    ca = read_file(ca_path, "CA")
     return _checked(certificate, key, ca, now, (certificate_path, key_path, ca_path))
 
 
@@ -85,7 +85,11 @@ def utc(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
 
 
-def _read(path: str, what: str, private: bool = False) -> bytes:
+def read_file(path: str, what: str, *, is_private: bool = False) -> bytes:
+    """The content of a credential file; `what` names it in errors.
+
+    Raises: NotFound, Denied (not readable; `is_private` and open to others) or BadRequest (no plain file).
+    """
     try:
         # Not blocking: a FIFO in this place must not hang the start.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -100,8 +104,8 @@ def _read(path: str, what: str, private: bool = False) -> bytes:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
             raise BadRequest("CREDENTIALS_MALFORMED", f"{what} file {path} is not a regular file")
-        if private:
-            check_private(path, info.st_mode)
+        if is_private:
+            _check_private(path, info.st_mode)
         if info.st_size > MAX_FILE_BYTES:
             raise BadRequest(
                 "CREDENTIALS_MALFORMED",
@@ -113,8 +117,7 @@ def _read(path: str, what: str, private: bool = False) -> bytes:
         os.close(fd)
 
 
-def check_private(path: str, mode: int) -> None:
-    """Raises: Denied when `mode` opens the key file `path` to group or others."""
+def _check_private(path: str, mode: int) -> None:
     if mode & 0o077:
         raise Denied(
             "KEY_READABLE_BY_OTHERS",
