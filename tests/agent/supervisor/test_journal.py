@@ -1,0 +1,96 @@
+"""The journal keeps every whole change, whatever the last write was cut to."""
+
+from pathlib import Path
+
+from fleet_agent.core.model import Exit, Now, Process, State, Timer, TimerKind
+from fleet_agent.supervisor.journal import Change, Journal
+
+
+def a_change(
+    sequence: int, id_: str = "web:web", state: State = State.RUNNING, removed: bool = False
+) -> Change:
+    process = Process(
+        state=state,
+        wanted=True,
+        run=sequence,
+        pid=100 + sequence,
+        started=Now(1.5, 2.5),
+        exit=Exit(code=3),
+        timer=Timer(TimerKind.RETRY, 9.25),
+        reason="because",
+    )
+    return Change(sequence, 1000.0 + sequence, id_, "STARTING", "because", process, removed)
+
+
+def a_journal(folder: Path, changes: int, max_bytes: int = 1 << 20) -> Journal:
+    journal = Journal(str(folder), "boot-1", max_bytes)
+    journal.begin("inc", 0, {"web:web": Process()})
+    for number in range(1, changes + 1):
+        journal.append([a_change(number)], lambda: {"web:web": a_change(number).process})
+    return journal
+
+
+def test_a_new_supervisor_finds_what_the_old_one_wrote(tmp_path: Path) -> None:
+    a_journal(tmp_path, 3)
+    restored = Journal(str(tmp_path), "boot-1").restore()
+    assert restored is not None
+    assert (restored.incarnation, restored.sequence, restored.has_left) == ("inc", 3, False)
+    assert restored.processes == {"web:web": a_change(3).process}
+
+
+def test_a_journal_of_another_boot_is_not_believed(tmp_path: Path) -> None:
+    a_journal(tmp_path, 3)
+    assert Journal(str(tmp_path), "boot-2").restore() is None
+
+
+def test_cut_at_any_byte_it_gives_the_whole_changes_before_the_cut(tmp_path: Path) -> None:
+    a_journal(tmp_path, 3)
+    path = tmp_path / "journal.1"
+    whole = path.read_bytes()
+    ends = [index + 1 for index, byte in enumerate(whole) if byte == ord("\n")]
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        restored = Journal(str(tmp_path), "boot-1").restore()
+        lines = sum(end <= length for end in ends)
+        if lines == 0:
+            assert restored is None
+        else:
+            assert restored is not None
+            assert restored.sequence == max(0, lines - 2)
+
+
+def test_garbage_instead_of_a_journal_is_passed_over_for_the_older_file(tmp_path: Path) -> None:
+    a_journal(tmp_path, 2)
+    (tmp_path / "journal.2").write_bytes(b"\x00\xff garbage\n{}")
+    restored = Journal(str(tmp_path), "boot-1").restore()
+    assert restored is not None
+    assert restored.sequence == 2
+
+
+def test_after_an_ordered_end_it_says_so(tmp_path: Path) -> None:
+    a_journal(tmp_path, 1).leave()
+    restored = Journal(str(tmp_path), "boot-1").restore()
+    assert restored is not None
+    assert restored.has_left
+
+
+def test_changes_are_handed_out_again_over_a_change_of_file(tmp_path: Path) -> None:
+    journal = a_journal(tmp_path, 40, max_bytes=4000)
+    assert len(list(tmp_path.glob("journal.*"))) == 2
+    oldest = min(n for n in range(40) if journal.since(n) is not None)
+    assert 0 < oldest < 39
+    for after in range(oldest, 41):
+        changes = journal.since(after)
+        assert changes is not None
+        assert [change.sequence for change in changes] == list(range(after + 1, 41))
+    assert journal.since(oldest - 1) is None
+    assert journal.since(41) is None
+
+
+def test_a_removed_process_is_not_restored(tmp_path: Path) -> None:
+    journal = a_journal(tmp_path, 1)
+    journal.append([a_change(2, removed=True)], dict)
+    restored = Journal(str(tmp_path), "boot-1").restore()
+    assert restored is not None
+    assert restored.processes == {}
+    assert restored.sequence == 2

@@ -1,0 +1,62 @@
+"""The loop wakes for descriptors, deadlines and other threads, and for nothing else."""
+
+import os
+import threading
+import time
+
+from fleet_agent.supervisor.loop import Loop
+
+
+def test_deadlines_fire_in_order_and_cancelled_ones_do_not() -> None:
+    loop = Loop(time.monotonic)
+    seen: list[str] = []
+    loop.after(0.02, lambda: seen.append("second"))
+    loop.after(0.01, lambda: seen.append("first"))
+    loop.after(0.015, lambda: seen.append("never")).cancel()
+    loop.after(0.03, loop.stop)
+    loop.run()
+    assert seen == ["first", "second"]
+
+
+def test_a_descriptor_is_read_until_forgotten() -> None:
+    loop = Loop(time.monotonic)
+    reading, writing = os.pipe()
+    seen: list[bytes] = []
+
+    def on_readable() -> None:
+        seen.append(os.read(reading, 1))
+        if len(seen) == 2:
+            loop.forget(reading)
+            loop.stop()
+
+    loop.watch(reading, on_readable)
+    os.write(writing, b"abc")
+    loop.run()
+    assert seen == [b"a", b"b"]
+    os.close(reading)
+    os.close(writing)
+
+
+def test_another_thread_wakes_it() -> None:
+    loop = Loop(time.monotonic)
+    wake = loop.waker(loop.stop)
+    thread = threading.Thread(target=wake)
+    thread.start()
+    loop.run()
+    thread.join()
+
+
+def test_what_is_due_soon_runs_before_it_waits_again() -> None:
+    loop = Loop(time.monotonic)
+    seen: list[int] = []
+
+    def again(number: int) -> None:
+        seen.append(number)
+        if number < 3:
+            loop.soon(lambda: again(number + 1))
+        else:
+            loop.stop()
+
+    loop.soon(lambda: again(1))
+    loop.run()
+    assert seen == [1, 2, 3]
