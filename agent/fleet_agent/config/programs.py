@@ -13,7 +13,7 @@ from fleet_agent.config.problems import Place, nearest
 from fleet_agent.config.reading import Reading
 from fleet_agent.config.values import AUTO_LOG, NO_LOG, SYSLOG, to_name
 from fleet_agent.core.model import GroupSpec, LogSpec, ProcessSpec
-from fleet_agent.core.ordering import ordered_groups, ordered_processes
+from fleet_agent.core.ordering import ordered_processes, start_order
 
 MAX_PROCESSES = 10_000
 """Of one program; more is a slip of the pen."""
@@ -115,7 +115,7 @@ def _without_namesakes(reading: Reading, groups: list[tuple[GroupSpec, Place]]) 
             taken = f"[{first.section}] at {first.file}:{first.line}"
             message = f"{group.name} is also the name of {taken}; this one is not used"
             reading.report.warn(place, message, "give one of the two another name")
-    return ordered_groups(kept)
+    return start_order(kept)
 
 
 def _read_program(reading: Reading, section: str, program: str, group: str) -> list[ProcessSpec]:
