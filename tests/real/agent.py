@@ -115,9 +115,10 @@ class RealAgent:
 
     def row(self, name: str) -> ProcessRow:
         """One process that there is."""
-        return wait_for(
-            lambda: self.rows().get(name if ":" in name else f"{name}:{name}"), what=f"row of {name}"
-        )  # type: ignore[return-value]
+        id_ = name if ":" in name else f"{name}:{name}"
+        row = wait_for(lambda: self.rows().get(id_), what=f"row of {name}")
+        assert row is not None
+        return row
 
     def wait_state(self, name: str, state: str, seconds: float = 15.0) -> ProcessRow:
         """The row of a process once it is in a state."""

@@ -40,7 +40,7 @@ class ActiveConfig:
             return kept
         loaded = load(self._path, self._environ, host_name=self._host_name)
         for problem in loaded.problems:
-            print(problem.line_of_text(), file=sys.stderr)  # noqa: T201
+            print(problem, file=sys.stderr)  # noqa: T201
         if loaded.config is None:
             raise ConfigurationBroken
         config = self._with_auto_logs(loaded.config, kept)

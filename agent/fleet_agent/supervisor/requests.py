@@ -1,14 +1,13 @@
 """What the door and the gateway may ask, verb by verb."""
 
 import os
-import signal
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fleet_api.errors import BadRequest, Conflict, Denied, NotFound
 from fleet_api.frames import Frame
 
-from fleet_agent.config.values import parse_signal
+from fleet_agent.config.values import to_signal
 from fleet_agent.core.model import LogSpec, Now
 from fleet_agent.core.select import Selection, select
 from fleet_agent.core.verbs import Verb
@@ -183,17 +182,7 @@ class Requests:
             raise BadRequest("EMPTY_TARGET", f"{verb} names no process", "name processes, or `all`")
         signal_number = 0
         if verb is Verb.SIGNAL:
-            name = text(arguments, "signal")
-            try:
-                signal_number = parse_signal(name)
-            except ValueError as error:
-                raise BadRequest(
-                    "BAD_SIGNAL", f"{name[:80]!r} is no signal", "for example HUP, SIGUSR1 or 10"
-                ) from error
-            if signal_number not in set(signal.valid_signals()):
-                raise BadRequest(
-                    "BAD_SIGNAL", f"{name[:80]!r} is no signal", "for example HUP, SIGUSR1 or 10"
-                )
+            signal_number = to_signal(text(arguments, "signal"))
         context = arguments.get("context") or {}
         if not isinstance(context, dict):
             raise BadRequest("BAD_ARGUMENT", f"`context` is {str(context)[:80]}; an object is expected")

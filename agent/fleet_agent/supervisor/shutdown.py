@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from fleet_agent.core import events
-from fleet_agent.core.model import GroupSpec, ProcessSpec
-from fleet_agent.core.ordering import stop_order
+from fleet_agent.core.model import ProcessSpec
+from fleet_agent.core.ordering import stop_waves
 from fleet_agent.core.verbs import has_something_to_stop
 from fleet_agent.supervisor.journal import Change
 from fleet_agent.supervisor.loop import Alarm, Loop
@@ -29,7 +29,7 @@ class Shutdown:
         self._reason = reason
         self._report = report
         self._on_done = on_done
-        self._groups: list[GroupSpec] = list(stop_order(roster.groups.values()))
+        self._waves = list(stop_waves(roster.groups.values()))
         self._waiting: set[str] = set()
         self._alarm: Alarm | None = None
         self._is_done = False
@@ -41,9 +41,8 @@ class Shutdown:
         """Stop the next group that is not down; all done when there is none."""
         if self._is_done:
             return
-        while self._groups and not self._waiting:
-            group = self._groups.pop(0)
-            for spec in reversed(group.processes):
+        while self._waves and not self._waiting:
+            for spec in self._waves.pop(0):
                 self._stop(spec.id)
         if not self._waiting:
             self._is_done = True

@@ -26,7 +26,8 @@ def a_journal(folder: Path, changes: int, max_bytes: int = 1 << 20) -> Journal:
     journal = Journal(str(folder), "boot-1", max_bytes)
     journal.begin("inc", 0, {"web:web": Process()})
     for number in range(1, changes + 1):
-        journal.append([a_change(number)], lambda: {"web:web": a_change(number).process})
+        states = {"web:web": a_change(number).process}
+        journal.append([a_change(number)], states.copy)
     return journal
 
 
