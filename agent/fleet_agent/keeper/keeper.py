@@ -97,9 +97,9 @@ class Keeper:
         # Deaths are told between any few requests, however many come at once.
         if self._channel is not None and self._untold is None:
             self._handle_some()
+        self._meet_deadlines()
         self._introduce()
         self._watch_link()
-        self._meet_deadlines()
 
     def _timeout(self) -> float | None:
         if self._inbox:
@@ -198,6 +198,8 @@ class Keeper:
         for run in self._untold:
             run.is_told = False
         self._told_later = []
+        self._introduce()
+        self._watch_link()
 
     def _supervisor_ended(self, status: int) -> None:
         pid, self._supervisor.pid = self._supervisor.pid, 0
