@@ -32,12 +32,12 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         words = words[1:]
     strange = [word for word in words if word.startswith("-")]
     if strange or len(words) != 1:
-        problem = f"unknown option {strange[0]}" if strange else f"one FILE is needed, {len(words)} given"
-        sys.stderr.write(f"fleet-agent check: {problem}\n{USAGE}")
+        reason = f"unknown option {strange[0]}" if strange else f"one FILE is needed, {len(words)} given"
+        sys.stderr.write(f"fleet-agent check: {reason}\n{USAGE}")
         return BROKEN
     loaded = load(words[0], environ, host_name=os.uname().nodename, strict="--strict" in arguments)
     for problem in loaded.problems:
-        sys.stdout.write(problem.line_of_text() + "\n")
+        sys.stdout.write(f"{problem}\n")
     sys.stdout.write(summary(words[0], loaded) + "\n")
     if loaded.config is None:
         return BROKEN

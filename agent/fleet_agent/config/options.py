@@ -24,7 +24,7 @@ from fleet_agent.config.values import (
     to_name,
     to_octal,
     to_path,
-    parse_signal,
+    to_signal,
     to_text,
     to_user,
 )
@@ -106,7 +106,7 @@ _PROGRAM = _table(
     Option("startsecs", to_integer, 1, "seconds to stay up before it counts as running"),
     Option("startretries", to_integer, 3, "failed starts to repeat before giving up"),
     Option("exitcodes", to_exit_codes, frozenset({0}), "exit codes that are expected"),
-    Option("stopsignal", parse_signal, 15, "the signal that asks it to stop"),
+    Option("stopsignal", to_signal, 15, "the signal that asks it to stop"),
     Option("stopwaitsecs", to_integer, 10, "seconds to wait before SIGKILL"),
     Option("stopasgroup", to_boolean, False, "send the stop signal to its process group"),
     Option("killasgroup", to_boolean, None, "send SIGKILL to its process group; as stopasgroup"),

@@ -31,7 +31,7 @@ class Problem(NamedTuple):
     message: str
     hint: str = ""
 
-    def line_of_text(self) -> str:
+    def __str__(self) -> str:
         """`FILE:LINE: warning: [section] key: message (hint)`, always one line."""
         parts = [f"{self.file}:{self.line}:" if self.line else f"{self.file}:", f"{self.severity}:"]
         if self.section:

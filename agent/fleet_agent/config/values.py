@@ -1,7 +1,7 @@
 """Converters: the text of one value to what it means, or the reason why it means nothing.
 
 Each takes the text after expansion and raises BadRequest in supervisord's words. Used by the table in
-`config.options`; `parse_signal` also by whoever reads a signal's name from an operator.
+`config.options`; `to_signal` also by whoever reads a signal's name from an operator.
 """
 
 import os
@@ -99,7 +99,7 @@ def to_octal(text: str) -> int:
     return mode
 
 
-def parse_signal(text: str) -> int:
+def to_signal(text: str) -> int:
     """The number of a signal given by name, with or without SIG, in any case, or by number."""
     name = text.strip().upper()
     known = {found.name: int(found) for found in signal.Signals} | {"SIGCLD": int(signal.SIGCHLD)}

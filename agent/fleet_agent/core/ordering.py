@@ -9,6 +9,7 @@ supervisor when it stops everything.
 """
 
 from collections.abc import Iterable
+from itertools import groupby
 
 from fleet_agent.core.model import GroupSpec, ProcessSpec
 
@@ -26,3 +27,12 @@ def stop_order(groups: Iterable[GroupSpec]) -> tuple[GroupSpec, ...]:
 def ordered_processes(specs: Iterable[ProcessSpec]) -> tuple[ProcessSpec, ...]:
     """The processes of one group in their order of start, given as the group lists them."""
     return tuple(sorted(specs, key=lambda spec: spec.priority))
+
+
+def stop_waves(groups: Iterable[GroupSpec]) -> tuple[tuple[ProcessSpec, ...], ...]:
+    """The end of the agent: each wave is stopped, in its order, when the one before has ended.
+
+    Groups of one priority form one wave: who wants one group to outlive another says so by priority.
+    """
+    waves = groupby(stop_order(groups), key=lambda group: group.priority)
+    return tuple(tuple(spec for group in wave for spec in reversed(group.processes)) for _, wave in waves)
