@@ -1,0 +1,49 @@
+"""What holds for every test: how dice are thrown, how long a folder may take, and where time went.
+
+`make test` sets FLEET_TEST_BUDGET; then a folder beyond its budget fails the run.
+"""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+BUDGET_SECONDS = {"agent": 240, "cli": 90, "controller": 120, "proto": 90, "e2e": 240, ".": 60}
+"""Sum of the durations of a folder's tests over all workers; about five times what is usual."""
+
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("dice", parent=settings.get_profile("steady"), derandomize=False)
+settings.load_profile("dice" if os.environ.get("FLEET_TEST_DICE") else "steady")
+
+_spent: dict[str, float] = defaultdict(float)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    parts = Path(report.location[0]).parts
+    _spent[parts[1] if len(parts) > 2 else "."] += report.duration
+
+
+def _over_budget() -> list[str]:
+    return [
+        f"tests/{folder} took {seconds:.0f} s; its budget is {BUDGET_SECONDS.get(folder, 60)} s"
+        for folder, seconds in sorted(_spent.items())
+        if seconds > BUDGET_SECONDS.get(folder, 60)
+    ]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    is_worker = hasattr(session.config, "workerinput")
+    if os.environ.get("FLEET_TEST_BUDGET") and not is_worker and _over_budget() and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if os.environ.get("FLEET_TEST_BUDGET"):
+        for folder, seconds in sorted(_spent.items()):
+            terminalreporter.write_line(f"tests/{folder}: {seconds:.1f} s")
+        for line in _over_budget():
+            terminalreporter.write_line(line, red=True)

@@ -1,0 +1,51 @@
+"""Every module has its tests where a reader looks for them: `tests/<program>/<room>/test_<module>.py`."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.pure
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("agent/fleet_agent", "controller/fleet_controller", "cli/fleet_cli", "proto/fleet_api")
+
+COVERED_BY: dict[str, str] = {
+    "proto/fleet_api/hostrange.py": "tests/proto/test_hostset.py",
+}
+"""Modules that are tested through another door than a file of their own name."""
+
+
+def modules() -> list[str]:
+    """Every module that people wrote, as a path from the root."""
+    return [
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if path.name not in {"__init__.py", "main.py"} and "_pb2" not in path.name
+    ]
+
+
+def mirror(module: str) -> str:
+    """Where the tests of a module belong."""
+    program, _, *rooms, name = Path(module).parts
+    return str(Path("tests", program, *rooms, f"test_{name}"))
+
+
+def test_every_module_has_its_tests() -> None:
+    bare = [
+        module for module in modules() if module not in COVERED_BY and not (ROOT / mirror(module)).is_file()
+    ]
+    assert bare == [], "write the file, or say in COVERED_BY which test covers it"
+
+
+def test_the_exceptions_are_true() -> None:
+    known = set(modules())
+    for module, test in COVERED_BY.items():
+        assert module in known, f"{module} is gone"
+        assert (ROOT / test).is_file(), f"{test} is gone"
+        assert not (ROOT / mirror(module)).is_file(), f"{module} has a test file of its own now"
+
+
+def test_a_place_is_found_as_documented() -> None:
+    assert mirror("agent/fleet_agent/core/machine.py") == "tests/agent/core/test_machine.py"
+    assert mirror("proto/fleet_api/names.py") == "tests/proto/test_names.py"
