@@ -1,0 +1,133 @@
+"""What hosts answered: one shape for every path, local door or controller, read or change.
+
+`local` and `remote` make answers, views and `exit_codes` read them.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from fleet_api.errors import FleetError
+from fleet_api.rows import ErrorRow, OutcomeRow, PositionRow, ProcessRow
+
+from fleet_cli import programs
+
+
+class Bucket(StrEnum):
+    """Where a target ends: exactly one."""
+
+    OK = "ok"
+    FAILED = "failed"
+    REFUSED = "refused"
+    TIMED_OUT = "timed_out"
+    UNKNOWN = "unknown"
+    UNREACHABLE = "unreachable"
+
+    @property
+    def words(self) -> str:
+        """As people read it."""
+        return self.value.replace("_", " ")
+
+
+class Reachability(NamedTuple):
+    """Whether the controller hears a host: connected, late, connecting or unreachable.
+
+    `last_seen_time` is in seconds since the epoch, `age_seconds` the age of the newest proof of truth;
+    None when the host was never seen.
+    """
+
+    state: str
+    last_seen_time: float | None = None
+    age_seconds: float | None = None
+
+
+class HostAnswer(NamedTuple):
+    """What one host answered. `errors` are terms that match nothing there.
+
+    `reachability` is None for the agent of this host, which was asked directly. `is_behind`: the copy
+    may be older than the caller's own last change.
+    """
+
+    host: str
+    bucket: Bucket
+    error: ErrorRow | None = None
+    rows: Sequence[ProcessRow] = ()
+    outcomes: Sequence[OutcomeRow] = ()
+    errors: Sequence[ErrorRow] = ()
+    reachability: Reachability | None = None
+    position: PositionRow | None = None
+    operation_id: str = ""
+    is_behind: bool = False
+    duration_seconds: float | None = None
+
+
+class Change(NamedTuple):
+    """One change as an operator asks for it. `timeout_seconds` None leaves the choice to the server."""
+
+    verb: str
+    terms: tuple[str, ...]
+    operation_id: str
+    key: str
+    actor: str
+    signal: str = ""
+    reason: str = ""
+    wait: bool = True
+    fanout: int = 0
+    timeout_seconds: float | None = None
+
+
+class HostRecord(NamedTuple):
+    """One host of the inventory."""
+
+    name: str
+    address: str
+    groups: Sequence[str]
+    labels: dict[str, str]
+    agent_version: str
+    reachability: Reachability
+    error: ErrorRow | None
+
+
+def error_row(error: FleetError) -> ErrorRow:
+    """An error as answers carry it."""
+    return ErrorRow(code=error.code, message=error.message, hint=error.hint)
+
+
+def settle_read(answers: Sequence[HostAnswer], terms: Sequence[str]) -> list[HostAnswer]:
+    """Judge a read of many hosts: a term that matches somewhere is no mistake where it does not.
+
+    A term that matches on no host at all fails every host that was asked for it.
+    """
+    known = [
+        term
+        for term in terms
+        if any(
+            programs.is_match(term, row["group"], row["name"]) for answer in answers for row in answer.rows
+        )
+    ]
+    settled = []
+    for answer in answers:
+        left = [error for error in answer.errors if programs.term_of(error["message"], known) is None]
+        bucket = answer.bucket
+        if bucket in {Bucket.OK, Bucket.FAILED} and answer.error is None:
+            bucket = Bucket.FAILED if left else Bucket.OK
+        settled.append(answer._replace(errors=left, bucket=bucket))
+    return settled
+
+
+def settle_change(answer: HostAnswer) -> HostAnswer:
+    """Judge a change: a host where one process failed, or a term matches nothing, has not done it."""
+    if answer.bucket is not Bucket.OK:
+        return answer
+    results = {outcome["result"] for outcome in answer.outcomes}
+    if "failed" in results or answer.errors:
+        return answer._replace(bucket=Bucket.FAILED)
+    return answer._replace(bucket=Bucket.REFUSED) if "refused" in results else answer
+
+
+def count(answers: Iterable[HostAnswer]) -> dict[Bucket, int]:
+    """Targets per bucket, every bucket named."""
+    counts = dict.fromkeys(Bucket, 0)
+    for answer in answers:
+        counts[answer.bucket] += 1
+    return counts

@@ -1,0 +1,38 @@
+"""`fleetctl restart`."""
+
+import typer
+
+from fleet_cli import operate
+from fleet_cli.options import (
+    Fanout,
+    NoWait,
+    Output,
+    OutputOption,
+    Programs,
+    Reason,
+    Target,
+    Yes,
+    targeted,
+)
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+@targeted
+def restart(
+    target: Target,
+    programs: Programs = None,
+    output: OutputOption = Output.TABLE,
+    yes: Yes = False,
+    reason: Reason = "",
+    no_wait: NoWait = False,
+    fanout: Fanout = 0,
+) -> int:
+    """Stop processes, then start them; the configuration is not read again."""
+    terms = operate.require(
+        programs, "fleetctl restart PROGRAM... [-H HOSTS]", "restart requires a process name"
+    )
+    return operate.run(
+        target, "restart", terms, output, yes=yes, reason=reason, no_wait=no_wait, fanout=fanout
+    )

@@ -1,0 +1,98 @@
+"""The way of every change: whom it concerns, the question, the sending, the report."""
+
+from collections.abc import Sequence
+
+from fleet_api.errors import BadRequest, Unavailable
+
+from fleet_cli import exit_codes, report
+from fleet_cli.answers import Bucket, Change, HostAnswer, HostRecord
+from fleet_cli.options import Output, Target
+from fleet_cli.report import Collected
+
+
+def require(programs: Sequence[str] | None, usage: str, what: str) -> tuple[str, ...]:
+    """The terms of a change, which names what it means: "all" must be written.
+
+    Raises: BadRequest in supervisorctl's words.
+    """
+    if not programs:
+        raise BadRequest("USAGE", what, usage)
+    return tuple(programs)
+
+
+def run(
+    target: Target,
+    verb: str,
+    terms: tuple[str, ...],
+    output: Output,
+    *,
+    signal: str = "",
+    reason: str = "",
+    yes: bool = False,
+    no_wait: bool = False,
+    fanout: int = 0,
+) -> int:
+    """Carry out one change; returns the exit code."""
+    invocation = target.invocation
+    change = Change(
+        verb=verb,
+        terms=terms,
+        operation_id=invocation.new_id(),
+        key=invocation.new_id(),
+        actor=invocation.user,
+        signal=signal,
+        reason=reason,
+        wait=not no_wait,
+        fanout=fanout,
+        timeout_seconds=target.timeout,
+    )
+    if not target.is_remote:
+        answer = target.agent().operate(change)
+        return report.change(invocation, output, change, Collected([answer]), is_local=True)
+    return _remote(target, change, output, yes=yes)
+
+
+def _remote(target: Target, change: Change, output: Output, *, yes: bool) -> int:
+    from fleet_api.hostset import fold
+
+    from fleet_cli import confirm
+
+    invocation = target.invocation
+    with target.connect() as controller:
+        records = controller.hosts(target.hosts)
+        if not records:
+            raise BadRequest(
+                "EMPTY_HOST_SET", "no host is meant; nothing was sent", "`fleetctl hosts` lists hosts"
+            )
+        names = [record.name for record in records]
+        if not confirm.is_agreed(change, names, invocation, is_agreed_already=yes):
+            invocation.tell("nothing was sent")
+            return exit_codes.USAGE
+        # The hosts that were agreed to, whatever the expression means a moment later.
+        answers = controller.operate(fold(names), change)
+        collected = report.collect(answers, invocation, output, "change", change.verb, len(names))
+    failure = collected.failure
+    if failure is not None and not collected.answers and not isinstance(failure, Unavailable):
+        raise failure  # it was not accepted
+    return report.change(invocation, output, change, complete(collected, records), is_local=False)
+
+
+def complete(collected: Collected, records: Sequence[HostRecord]) -> Collected:
+    """Give every target that has not answered its bucket: what became of it is unknown."""
+    answered = {answer.host for answer in collected.answers}
+    missing = [record for record in records if record.name not in answered]
+    if collected.is_interrupted:
+        code, message = "INTERRUPTED", "not waited for; it may have been done"
+    else:
+        code, message = "ANSWER_LOST", "the controller gave no answer for this host; it may have been done"
+    hint = "see fleetctl status"
+    lost = [
+        HostAnswer(
+            host=record.name,
+            bucket=Bucket.UNKNOWN,
+            error={"code": code, "message": message, "hint": hint},
+            reachability=record.reachability,
+        )
+        for record in missing
+    ]
+    return collected._replace(answers=[*collected.answers, *lost])

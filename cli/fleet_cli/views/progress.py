@@ -1,0 +1,51 @@
+"""How many hosts have answered, while one waits; only where stderr is a terminal."""
+
+from types import TracebackType
+from typing import Any
+
+from fleet_cli.answers import Bucket, HostAnswer
+from fleet_cli.invocation import Invocation
+
+
+class Progress:
+    """A line on stderr that vanishes at the end. Rich is imported only where it is shown."""
+
+    def __init__(self, invocation: Invocation, verb: str, targets: int, *, is_shown: bool) -> None:
+        self._invocation = invocation
+        self._verb = verb
+        self._targets = targets
+        self._is_shown = is_shown and invocation.terminal.has_progress and targets > 1
+        self._counts = dict.fromkeys(Bucket, 0)
+        self._live: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> "Progress":
+        if self._is_shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Live
+
+            self._live = Live(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=Console(file=self._invocation.stderr),
+                transient=True,
+            )
+            self._live.start()
+            self._task = self._live.add_task(self._verb, total=self._targets)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def count(self, answer: HostAnswer) -> None:
+        """One more host has its bucket."""
+        self._counts[answer.bucket] += 1
+        if self._live is not None:
+            parts = ", ".join(f"{number} {bucket.words}" for bucket, number in self._counts.items() if number)
+            self._live.update(self._task, advance=1, description=f"{self._verb}: {parts}")
