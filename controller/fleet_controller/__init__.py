@@ -1,1 +1,1 @@
-"""fleet-controller: joins the hosts into one fleet."""
+"""The controller: holds the fleet together and answers operators; no process depends on it."""

@@ -1,1 +1,1 @@
-"""Decides, and touches nothing: what is known of each host, who is asked next, where each target ends."""
+"""What the controller decides: no I/O, no clock, no dice."""
