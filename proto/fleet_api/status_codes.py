@@ -24,7 +24,9 @@ from fleet_api.errors import (
 
 METADATA_KEY = "fleet-error-bin"
 
-# Both together stay well below the 8 KiB of metadata that every peer takes, even escaped.
+# All together stay below the 8 KiB of metadata that every peer takes, even when every letter has four
+# bytes, which details write as twelve and -bin values as five and a half.
+MAX_DETAILS = 180
 MAX_MESSAGE = 600
 MAX_HINT = 300
 MAX_CODE = 64
@@ -101,7 +103,7 @@ def to_status(error: FleetError) -> Status:
     }
     # Subtle: not ASCII-escaped, or 600 characters could become 7,200 bytes.
     body = json.dumps(wire, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-    return Status(CODE_BY_CLASS[cls], message, ((METADATA_KEY, body),))
+    return Status(CODE_BY_CLASS[cls], _clean(message, MAX_DETAILS), ((METADATA_KEY, body),))
 
 
 async def abort(context: "grpc.aio.ServicerContext[Any, Any]", error: FleetError) -> NoReturn:
