@@ -24,18 +24,20 @@ def take_over(run: Run, boot_id: str) -> bool:
         held = any(fifos.has_reader(path) for path in run.fifos)
         if not held:
             return False
-        _identify(run)
+        _identify(run, boot_id)
     _watch(run, boot_id)
     run.ends = [_open_again(run, index) for index in range(len(run.streams))]
     return True
 
 
-def _identify(run: Run) -> None:
+def _identify(run: Run, boot_id: str) -> None:
     run.pid = procfs.leader_with(run.fifos)
     found = procfs.stat(run.pid) if run.pid else None
     if found is not None:
         run.ticks = found.ticks
-        run.boot_id = procfs.boot_id()
+        run.boot_id = boot_id
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - found.ticks / os.sysconf("SC_CLK_TCK")
+        run.started_monotonic, run.started_wall = time.monotonic() - age, time.time() - age
 
 
 def _watch(run: Run, boot_id: str) -> None:

@@ -14,15 +14,23 @@ _SUFFIXES = {"stdin": "in", "stdout": "out", "stderr": "err"}
 _HELD_FLAGS = {"stdin": os.O_RDWR, "stdout": os.O_RDONLY, "stderr": os.O_RDONLY}
 
 
-def paths(folder: str, stem: str, streams: Sequence[str]) -> list[str]:
-    """Where the FIFOs of these streams stand.
+def check(streams: Sequence[str]) -> None:
+    """Raises: ValueError for streams that no process has."""
+    if list(streams) != [stream for stream in STREAMS if stream in streams]:
+        raise ValueError(f"no process has the streams {list(streams)!r}")
 
-    Raises: ValueError for a stream that no process has.
-    """
-    unknown = [stream for stream in streams if stream not in _SUFFIXES]
-    if unknown:
-        raise ValueError(f"no process has a stream {unknown[0]!r}")
+
+def paths(folder: str, stem: str, streams: Sequence[str]) -> list[str]:
+    """Where the FIFOs of these streams stand."""
     return [f"{folder}/{stem}.{_SUFFIXES[stream]}" for stream in streams]
+
+
+def found(folder: str) -> dict[str, list[str]]:
+    """The streams of each stem that has FIFOs in the folder, in the order of `STREAMS`."""
+    names = set(os.listdir(folder))
+    stems = sorted({name.rpartition(".")[0] for name in names})
+    by_stem = {stem: [s for s in STREAMS if f"{stem}.{_SUFFIXES[s]}" in names] for stem in stems}
+    return {stem: streams for stem, streams in by_stem.items() if streams}
 
 
 def make(wanted: Sequence[str], owner: tuple[int, int] | None) -> None:

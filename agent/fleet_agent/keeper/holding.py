@@ -4,6 +4,7 @@ Called by the keeper's loop, one message at a time; answers are messages for the
 """
 
 import errno
+import itertools
 import os
 import resource
 import signal
@@ -32,6 +33,8 @@ class Holding:
         self._boot_id = procfs.boot_id()
         self._runs: dict[tuple[str, int], Run] = {}
         self._by_pid: dict[int, Run] = {}
+        # Runs whose record is older than what we know of them.
+        self._unwritten: dict[Run, None] = {}
         self._highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_DESCRIPTORS
 
     def __iter__(self) -> Iterator[Run]:
@@ -87,13 +90,19 @@ class Holding:
             return SpawnFailed(request.process, request.run, *outcome)
         self._runs[key] = run
         self._by_pid[run.pid] = run
+        self._unwritten[run] = None
         return outcome, run
 
-    def note(self, run: Run) -> None:
-        """Write the record of a run that was just started; the supervisor need not wait for that."""
-        found = procfs.stat(run.pid)
-        run.ticks = found.ticks if found else 0
-        self._note(run)
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether a record waits for `write_some`."""
+        return bool(self._unwritten)
+
+    def write_some(self, count: int) -> None:
+        """Bring so many records up to date: what nobody waits for."""
+        for run in list(itertools.islice(self._unwritten, count)):
+            del self._unwritten[run]
+            self._note(run)
 
     def send_signal(self, request: SendSignal) -> SignalFailed | None:
         """Send the signal, unless the run has ended or this request was carried out before."""
@@ -109,7 +118,7 @@ class Holding:
         except (OSError, ValueError) as error:
             code = error.errno if isinstance(error, OSError) and error.errno else errno.EINVAL
             failure = SignalFailed(request.process, request.run, request.signal, code)
-        self._note(run)
+        self._unwritten[run] = None
         return failure
 
     def signal_all(self, number: int) -> None:
@@ -140,10 +149,12 @@ class Holding:
             say(f"run {number} of {process} (pid {run.pid}) still lives; it is not released")
             return
         del self._runs[process, number]
+        self._unwritten.pop(run, None)
         self._drop(run)
 
     def leave(self) -> None:
         """Write down what the next keeper must know."""
+        self.write_some(len(self._unwritten))
         for run in self._runs.values():
             if run.status is not None:
                 self._note(run)
@@ -165,8 +176,8 @@ class Holding:
             if ends and max(ends) > self._highest:
                 raise OSError(errno.EMFILE, "the rest is reserved")
             run.boot_id = self._boot_id
-            run.started_monotonic, run.started_wall = time.monotonic(), time.time()
-            self._records.write(run)
+            if not run.is_named_by_files:
+                self._records.write(run)
             outcome = spawn.start_child(request, ends, self._environ, self._spare)
         finally:
             fifos.close(ends)
@@ -198,8 +209,12 @@ class Holding:
         return run, Exited(run.process, run.run, run.pid, status, time.monotonic(), run.ended_wall)
 
     def _note(self, run: Run) -> None:
+        is_new = not run.ticks and run.is_named_by_files
+        if not run.ticks and run.status is None:
+            found = procfs.stat(run.pid)
+            run.ticks = found.ticks if found else 0
         try:
-            self._records.write(run)
+            self._records.write(run, is_new)
         except OSError as error:
             say(f"cannot write the run record of {run.process} (pid {run.pid}): {error.strerror}")
 

@@ -26,6 +26,7 @@ from fleet_agent.link import messages
 from fleet_agent.link.channel import Channel, Received
 
 _FRAMES_PER_TURN = 8
+_RECORDS_PER_TURN = 8
 _KILL_SECONDS = 10.0
 # The wait status of a program that its starter could not execute.
 _NOT_STARTED = 127 << 8
@@ -100,9 +101,11 @@ class Keeper:
         self._meet_deadlines()
         self._introduce()
         self._watch_link()
+        if not self._inbox:
+            self._holding.write_some(_RECORDS_PER_TURN)
 
     def _timeout(self) -> float | None:
-        if self._inbox:
+        if self._inbox or self._holding.has_unwritten:
             return 0.0
         due = [*self._deadlines.values(), *self._gateways.leaving.values()]
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -368,7 +371,6 @@ class Keeper:
             spawned, run = outcome
             run.is_told = True
             self._tell(spawned, run.ends)
-            self._holding.note(run)
 
     def _start_gateway(self, request: messages.StartGateway, fds: Sequence[int]) -> None:
         if not self._supervisor.pid:

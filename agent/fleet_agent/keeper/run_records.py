@@ -1,7 +1,8 @@
 """One run of a process as the keeper holds it, and the file that lets the next keeper find it.
 
-A record is written before the fork (pid 0) and again after it, by rename and without fsync: it must
-outlive this process, not this boot.
+A record is written as soon as the keeper has a moment after the fork, without fsync: it must outlive
+this process, not this boot. Until it is there, and when it is torn, the names of the FIFOs tell of the
+run, which then has pid 0. A name too long to be told by a file has its record before the fork.
 """
 
 import json
@@ -17,6 +18,7 @@ T = TypeVar("T", str, int)
 
 RECORD_VERSION = 1
 _NAME_BYTES = 120
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
@@ -33,7 +35,7 @@ class Run:
         "boot_id",
         "ended_wall",
         "ends",
-        "fifos",
+        "folder",
         "is_told",
         "pid",
         "pidfd",
@@ -49,11 +51,13 @@ class Run:
     )
 
     def __init__(self, process: str, run: int, stem: str, streams: Sequence[str], folder: str) -> None:
+        fifos.check(streams)
         self.process = process
         self.run = run
         self.stem = stem
-        self.streams = tuple(streams)
-        self.fifos = fifos.paths(folder, stem, streams)
+        # One tuple for all: a thousand runs have the same three.
+        self.streams = fifos.STREAMS if tuple(streams) == fifos.STREAMS else tuple(streams)
+        self.folder = folder
         self.ends: list[int] = []
         self.pid = 0
         self.ticks = 0
@@ -66,6 +70,16 @@ class Run:
         self.adopted = False
         self.pidfd = -1
         self.is_told = False
+
+    @property
+    def fifos(self) -> list[str]:
+        """The paths, in the order of `streams`."""
+        return fifos.paths(self.folder, self.stem, self.streams)
+
+    @property
+    def is_named_by_files(self) -> bool:
+        """Whether the names of its FIFOs tell process and run."""
+        return "~" not in self.stem
 
     def to_child(self) -> Child:
         """What a new supervisor is told."""
@@ -150,31 +164,33 @@ class RunRecords:
         self._folder = folder
         self._fifo_folder = fifo_folder
 
-    def write(self, run: Run) -> None:
-        """Write or replace the record.
+    def write(self, run: Run, is_new: bool = False) -> None:
+        """Write the record; one that may be there already is replaced as a whole.
 
         Raises: OSError.
         """
         path = f"{self._folder}/{run.stem}.json"
-        data = json.dumps(run.to_state(), separators=(",", ":")).encode("ascii")
-        fd = os.open(path + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        data = _encode(run.to_state()).encode("ascii")
+        at = path if is_new else path + ".tmp"
+        fd = os.open(at, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, data)
         finally:
             os.close(fd)
-        os.rename(path + ".tmp", path)
+        if not is_new:
+            os.rename(at, path)
 
     def remove(self, run: Run) -> None:
         """Forget the run."""
         fifos.remove([f"{self._folder}/{run.stem}.json"])
 
     def load(self) -> tuple[list[Run], list[str]]:
-        """Every run on record, and a sentence for each file that is none; such a file is set aside.
+        """Every run on record or with FIFOs, and a sentence for each file that is no record.
 
-        A file that cannot be read still names its run, which then has pid 0: whether it lives is
-        asked of its FIFOs.
+        Such a file is set aside. A run without a record has pid 0: whether it lives is to be asked of
+        its FIFOs.
         """
-        runs: list[Run] = []
+        runs: dict[str, Run] = {}
         problems: list[str] = []
         for name in sorted(os.listdir(self._folder)):
             path = f"{self._folder}/{name}"
@@ -185,18 +201,15 @@ class RunRecords:
             stem = name.removesuffix(".json")
             try:
                 with open(path, "rb") as file:
-                    runs.append(Run.from_state(json.loads(file.read()), stem, self._fifo_folder))
+                    runs[stem] = Run.from_state(json.loads(file.read()), stem, self._fifo_folder)
             except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
                 os.rename(path, path + ".bad")
                 problems.append(f"{path} is no run record ({error!r}); it is now {path}.bad")
-                known = from_stem(stem)
-                if known is not None:
-                    runs.append(self._guess(*known, stem))
-        return runs, problems
-
-    def _guess(self, process: str, run: int, stem: str) -> Run:
-        there = [s for s in fifos.STREAMS if os.path.exists(fifos.paths(self._fifo_folder, stem, [s])[0])]
-        return Run(process, run, stem, there, self._fifo_folder)
+        for stem, streams in fifos.found(self._fifo_folder).items():
+            known = from_stem(stem)
+            if stem not in runs and known is not None:
+                runs[stem] = Run(*known, stem, streams, self._fifo_folder)
+        return list(runs.values()), problems
 
 
 def _typed(value: Any, kind: type[T]) -> T:

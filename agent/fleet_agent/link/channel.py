@@ -98,6 +98,7 @@ class Channel:
         if self._ended:
             return None
         received: list[Received] = []
+        size = 0
         try:
             for _ in range(_READS_PER_TURN):
                 data = self._read()
@@ -110,7 +111,8 @@ class Channel:
                     received.append(Received(frame, self._take(frame)))  # noqa: PERF401 - kept if feed raises
                 if self._fds and self._decoder.is_between_frames:
                     raise BadRequest("DESCRIPTORS_UNASKED", "descriptors came that no frame tells of")
-                if self._is_drained:
+                size += len(data)
+                if self._is_drained or size >= _READ_BYTES:
                     break
         except BaseException:
             for item in received:

@@ -171,7 +171,18 @@ class Asked(NamedTuple):
 
 
 ToKeeper = Spawn | SendSignal | Release | StartGateway | Leave | Detach | Ready
-ToSupervisor = Hello | Child | Begin | Spawned | SpawnFailed | Exited | SignalFailed | GatewayStarted | GatewayEnded | Asked
+ToSupervisor = (
+    Hello
+    | Child
+    | Begin
+    | Spawned
+    | SpawnFailed
+    | Exited
+    | SignalFailed
+    | GatewayStarted
+    | GatewayEnded
+    | Asked
+)
 Message = ToKeeper | ToSupervisor
 
 _NAMES: dict[type[Any], str] = {
