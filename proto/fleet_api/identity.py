@@ -7,7 +7,7 @@ a certificate is read.
 
 import functools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -146,19 +146,19 @@ def from_certificate(pem: bytes) -> Identity:
         ) from error
 
 
-def from_auth_context(auth_context: Mapping[str, Sequence[bytes]]) -> Identity:
+def from_auth_context(auth_context: Mapping[str, Iterable[bytes]]) -> Identity:
     """Who is calling, from `ServicerContext.auth_context()`; TLS has already checked the certificate.
 
     Raises: Denied when there is no certificate or no identity in it.
     """
-    certificates = auth_context.get("x509_pem_cert") or ()
-    if not certificates:
+    pem = next(iter(auth_context.get("x509_pem_cert", ())), None)
+    if pem is None:
         raise Denied(
             "CERTIFICATE_MISSING",
             "the call came without a certificate",
             "connect with a certificate of this fleet",
         )
-    return from_certificate(bytes(certificates[0]))
+    return from_certificate(pem)
 
 
 def require(peer: Identity, fleet: str, roles: Collection[Role]) -> None:
