@@ -93,7 +93,7 @@ def test_nothing_is_left_for_later_and_no_path_of_one_machine_is_named() -> None
 
 def test_lock_names_no_place_of_one_machine() -> None:
     for line in (ROOT / "requirements.lock").read_text().splitlines():
-        assert re.fullmatch(r"#.*|[a-z0-9._-]+==[^ ]+ \\| +--hash=sha256:[0-9a-f]{64}( \\)?| +# +.*", line), (
+        assert re.fullmatch(r"|#.*|[a-z0-9._-]+==[^ ]+ \\| +--hash=sha256:[0-9a-f]{64}( \\)?| +# +.*", line), (
             line
         )
         assert "://" not in line
