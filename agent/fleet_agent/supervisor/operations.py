@@ -169,7 +169,8 @@ class Operations:
                 gone = Verdict(Result.FAILED, "left the configuration", "ABNORMAL_TERMINATION")
                 self._settle(operation, change.id, gone)
             else:
-                self._judge(operation, change.id, change.process)
+                # Not the change's own process: one event may pass through several states.
+                self._judge(operation, change.id, self._roster[change.id].process)
             self._finish_if_done(operation)
 
     def _judge(self, operation: _Operation, id_: str, process: Process) -> None:

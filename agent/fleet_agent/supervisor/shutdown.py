@@ -1,4 +1,4 @@
-"""Stopping everything in order: group after group, a group only when the one before is down."""
+"""Stopping everything in order: wave after wave, each only when the one before is down."""
 
 from collections.abc import Callable
 
@@ -31,14 +31,13 @@ class Shutdown:
         self._on_done = on_done
         self._waves = list(stop_waves(roster.groups.values()))
         self._waiting: set[str] = set()
-        self._alarm: Alarm | None = None
         self._is_done = False
+        self._alarm: Alarm = loop.after(REPORT_SECONDS, self._remind)
         roster.watchers.append(self._on_change)
         self._go_on()
-        self._remind()
 
     def _go_on(self) -> None:
-        """Stop the next group that is not down; all done when there is none."""
+        """Stop the next wave that is not down; all done when there is none."""
         if self._is_done:
             return
         while self._waves and not self._waiting:
@@ -46,8 +45,7 @@ class Shutdown:
                 self._stop(spec.id)
         if not self._waiting:
             self._is_done = True
-            if self._alarm is not None:
-                self._alarm.cancel()
+            self._alarm.cancel()
             self._roster.watchers.remove(self._on_change)
             self._on_done()
 
@@ -65,6 +63,5 @@ class Shutdown:
                 self._loop.soon(self._go_on)
 
     def _remind(self) -> None:
-        if self._waiting:
-            self._report(f"waiting for {', '.join(sorted(self._waiting)[:20])} to die")
-            self._alarm = self._loop.after(REPORT_SECONDS, self._remind)
+        self._report(f"waiting for {', '.join(sorted(self._waiting)[:20])} to die")
+        self._alarm = self._loop.after(REPORT_SECONDS, self._remind)
