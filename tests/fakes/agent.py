@@ -12,7 +12,6 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 from fakes.certificates import Files
-
 from fleet_api import channel, rows, status_codes, wire
 from fleet_api.errors import FleetError, NotFound
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
@@ -39,7 +38,8 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
         # The script.
         self.is_beating = True
         self.supervisor_age = 0.0
-        self.is_frozen = False  # as after SIGSTOP: the kernel accepts, nobody answers
+        self.thawed = asyncio.Event()  # cleared: as after SIGSTOP, the kernel accepts and nobody answers
+        self.thawed.set()
         self.refusal: FleetError | None = None  # what every call is answered with
         self.watch_refusal: FleetError | None = None
         self.operate_seconds = 0.0
@@ -190,8 +190,7 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
                 yield part
         incarnation = self.incarnation
         while True:
-            while self.is_frozen:
-                await asyncio.sleep(0.01)
+            await self.thawed.wait()
             news = self._news
             for event in [event for event in self.events if event.sequence > told]:
                 told = event.sequence
@@ -298,7 +297,6 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
             self.log_readers -= 1
 
     async def _manners(self, context: Context) -> None:
-        while self.is_frozen:
-            await asyncio.sleep(0.01)
+        await self.thawed.wait()
         if self.refusal is not None:
             await status_codes.abort(context, self.refusal)

@@ -11,11 +11,9 @@ from typing import Any
 
 import grpc.aio
 from fakes.certificates import Files, Pki
-
 from fleet_api import channel, identity
 from fleet_api.identity import Role
 from fleet_api.v1 import controller_pb2, controller_pb2_grpc
-
 from fleet_controller import config, main
 from fleet_controller.inventory import InventoryFile
 from fleet_controller.log import Log
@@ -135,7 +133,7 @@ async def running(
             address = await _endpoint(settings_.state_dir / "endpoint.json", serving)
             controller = Controller(address, pki, log, asked)
             yield controller
-            await controller.channel.close()
+            await controller.channel.close(None)
         finally:
             asked.leave.set()
             asked.hurry.set()
@@ -144,7 +142,12 @@ async def running(
 
 async def _endpoint(path: Path, serving: "asyncio.Task[int]") -> str:
     until = time.monotonic() + DEADLINE_SECONDS
-    while not path.exists():
+    while (address := read_endpoint(path)) is None:
         assert not serving.done() and time.monotonic() < until, "the controller did not come up"
         await asyncio.sleep(0.01)
-    return str(json.loads(path.read_text())["address"])
+    return address
+
+
+def read_endpoint(path: Path) -> str | None:
+    """The address in an endpoint file; None while there is none."""
+    return str(json.loads(path.read_text())["address"]) if path.exists() else None
