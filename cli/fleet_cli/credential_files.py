@@ -81,7 +81,9 @@ def _put(temporary: str, target: str, *, is_forced: bool) -> None:
         os.link(temporary, target)
     except FileExistsError as error:
         raise _exists(target) from error
-    except OSError:  # a file system without links
+    except OSError as error:  # a file system without links
+        if os.path.lexists(target):
+            raise _exists(target) from error
         os.replace(temporary, target)
     else:
         os.unlink(temporary)
