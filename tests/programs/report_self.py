@@ -8,6 +8,8 @@ import sys
 fds = sorted(int(name) for name in os.listdir("/proc/self/fd"))
 with open("/proc/self/status", encoding="ascii") as file:
     status = dict(line.split(":", 1) for line in file)
+with open("/proc/self/cmdline", encoding="utf-8") as file:
+    command = file.read()
 report = {
     # The folder was open while it was listed.
     "fds": [fd for fd in fds if os.path.exists(f"/proc/self/fd/{fd}")],
@@ -19,7 +21,7 @@ report = {
     "cwd": os.getcwd(),
     "group_leader": os.getpgrp() == os.getpid(),
     "umask": os.umask(0),
-    "argv0": open("/proc/self/cmdline", encoding="utf-8").read().split("\0")[0],
+    "argv0": command.split("\0")[0],
     "environment": dict(os.environ),
     "stderr_is_stdout": os.fstat(1).st_ino == os.fstat(2).st_ino,
 }
