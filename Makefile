@@ -32,7 +32,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }
 
 types: $(STAMP)
-	@$(BIN)/mypy
+	@$(BIN)/mypy agent controller cli proto tests $(patsubst %/,%,$(sort $(dir $(wildcard benchmarks/*.py demo/*.py))))
 
 imports: $(STAMP)
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
