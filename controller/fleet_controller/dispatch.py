@@ -15,7 +15,8 @@ from fleet_api.v1 import agent_pb2, controller_pb2, types_pb2
 from fleet_controller.core import fanout, outcome
 from fleet_controller.log import Log
 from fleet_controller.model import Bucket
-from fleet_controller.sessions import REPLACEMENT_SECONDS, Sessions, Stub, answered
+from fleet_controller.session import REPLACEMENT_SECONDS, Stub, answered
+from fleet_controller.sessions import Sessions
 
 RETRY_PAUSE_SECONDS = 0.1
 RETRY_PAUSE_MOST_SECONDS = 1.0

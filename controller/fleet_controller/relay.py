@@ -16,7 +16,8 @@ from fleet_api.v1 import agent_pb2, controller_pb2, types_pb2
 from fleet_controller.core import outcome
 from fleet_controller.dispatch import BUCKETS, RETRY_PAUSE_SECONDS
 from fleet_controller.log import Log
-from fleet_controller.sessions import REPLACEMENT_SECONDS, Sessions, answered
+from fleet_controller.session import REPLACEMENT_SECONDS, answered
+from fleet_controller.sessions import Sessions
 from fleet_controller.state import Pulse
 
 HELD_CHUNKS = 4

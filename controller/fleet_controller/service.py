@@ -5,37 +5,30 @@ does not answer is told with its reason and never shown as running.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NoReturn, TypeAlias
 
 import grpc.aio
-from fleet_api import identity, rows, status_codes, wire
-from fleet_api.errors import BadRequest, FleetError, Unavailable
+from fleet_api import identity, status_codes, wire
+from fleet_api.errors import BadRequest, FleetError
 from fleet_api.identity import Role
 from fleet_api.v1 import agent_pb2, controller_pb2, controller_pb2_grpc, types_pb2
 from fleet_api.version import VERSION
 
 from fleet_controller.config import Config
-from fleet_controller.core import fleet, lease, outcome, selection, targets
-from fleet_controller.dispatch import BUCKETS, Dispatch, Order
-from fleet_controller.model import Bucket, Moment, Position, Reach
+from fleet_controller.core import targets
+from fleet_controller.dispatch import Dispatch, Order
 from fleet_controller.relay import Relay, Wish
-from fleet_controller.sessions import REPLACEMENT_SECONDS, to_position
+from fleet_controller.session import to_position
 from fleet_controller.state import FleetState
+from fleet_controller.status import StatusTeller, host_message
 
 API_LEVEL = 1
 FEATURES = ("status", "operate", "logs")
 
-AT_LEAST_SECONDS = 1.0
-"""How long a read after a write waits for the controller's copy before it is marked as behind."""
-
 HOSTS_A_MESSAGE = 200
-ROWS_A_MESSAGE = 1000
-BYTES_A_MESSAGE = 1024 * 1024
 MOST_FANOUT = 10_000
 MOST_SECONDS = 86_400.0
-
-_REACHES = {reach: controller_pb2.Reachability.State.Value(reach.name) for reach in Reach}
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -82,7 +75,10 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         await self._admit(context)
         names = await self._targets(request.hosts, context)
         for start in range(0, len(names), HOSTS_A_MESSAGE):
-            hosts = [self._host(name) for name in names[start : start + HOSTS_A_MESSAGE]]
+            hosts = [
+                host_message(self._state, name, self._config.heartbeat)
+                for name in names[start : start + HOSTS_A_MESSAGE]
+            ]
             yield controller_pb2.ListHostsResponse(hosts=hosts)
 
     async def GetStatus(  # noqa: N802
@@ -92,12 +88,9 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         await self._admit(context)
         names = await self._targets(request.hosts, context)
         wanted = {message.agent_id: to_position(message) for message in request.at_least}
-        begun = self._state.clock()
-        terms = list(request.selector.terms)
-        async for name in self._state.each_when(
-            names, lambda name: self._seconds_until_told(name, wanted, begun)
-        ):
-            for message in self._status(name, terms, wanted):
+        teller = StatusTeller(self._state, self._config, list(request.selector.terms), wanted)
+        async for name in self._state.each_when(names, teller.seconds_until_told):
+            for message in teller.status(name):
                 yield message
 
     async def OperateFleet(  # noqa: N802
@@ -195,119 +188,6 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
             host_timeout_seconds=seconds,
         )
 
-    # ---------------------------------------------------------------- what is known of a host
-
-    def _seconds_until_told(self, name: str, wanted: dict[str, Position], begun: Moment) -> float:
-        """How long an answer about this host may still wait for better knowledge; 0: tell it now."""
-        view = self._state.view(name)
-        now = self._state.clock().monotonic
-        if view.link is fleet.Link.CONNECTING:
-            return begun.monotonic + self._config.connect_timeout - now
-        if view.link is fleet.Link.DOWN:
-            # Lost a moment ago: most likely its gateway is being replaced.
-            return 0.0 if view.lost_at is None else view.lost_at.monotonic + REPLACEMENT_SECONDS - now
-        host = self._state.host(name)
-        position = wanted.get(host.host_id) if host is not None else None
-        if position is None or fleet.has_reached(view, position):
-            return 0.0
-        return begun.monotonic + AT_LEAST_SECONDS - now
-
-    def _reachability(self, name: str, now: Moment) -> fleet.Reachability:
-        if self._state.host(name) is None:
-            gone = Unavailable("HOST_REMOVED", f"{name} has left the inventory")
-            return fleet.Reachability(Reach.UNREACHABLE, gone, None, None)
-        view = self._state.view(name)
-        return fleet.reachability(name, view, now.monotonic, self._config.heartbeat)
-
-    def _host(self, name: str) -> controller_pb2.Host:
-        host = self._state.inventory.hosts[name]
-        return controller_pb2.Host(
-            name=name,
-            address=host.address,
-            groups=host.groups,
-            labels=dict(host.labels),
-            reachability=_reachability_message(self._reachability(name, self._state.clock())),
-            agent_version=self._state.view(name).agent_version,
-        )
-
-    def _status(
-        self, name: str, terms: list[str], wanted: dict[str, Position]
-    ) -> Iterator[controller_pb2.HostStatus]:
-        now = self._state.clock()
-        view = self._state.view(name)
-        reach = self._reachability(name, now)
-        message = controller_pb2.HostStatus(
-            host=name, bucket=BUCKETS[Bucket.OK], reachability=_reachability_message(reach)
-        )
-        if view.position is not None:
-            message.position.agent_id = view.position.agent_id
-            message.position.incarnation = view.position.incarnation
-            message.position.sequence = view.position.sequence
-        if reach.reach not in (Reach.CONNECTED, Reach.LATE):
-            error = reach.error or _still_connecting(name, now.monotonic - self._started.monotonic)
-            message.bucket = BUCKETS[outcome.of_error(error, is_change=False, was_sent=False)]
-            message.error.CopyFrom(wire.error_to_proto(error))
-            yield message
-            return
-        host = self._state.host(name)
-        position = wanted.get(host.host_id) if host is not None else None
-        message.behind = position is not None and not fleet.has_reached(view, position)
-        chosen, errors = selection.select(terms, view.processes)
-        message.errors.extend(wire.error_to_proto(error) for error in errors)
-        size = 0
-        for id_ in chosen:
-            held = view.processes[id_]
-            size += held.row.ByteSize()
-            if message.processes and (size > BYTES_A_MESSAGE or len(message.processes) >= ROWS_A_MESSAGE):
-                message.more = True
-                yield message
-                message = _continued(message)
-                size = held.row.ByteSize()
-            _add(message, held, now.monotonic)
-        yield message
-
 
 async def _refuse(context: Context, error: FleetError) -> NoReturn:
     await status_codes.abort(context, error)
-
-
-def _still_connecting(name: str, seconds: float) -> Unavailable:
-    return Unavailable(
-        "NOT_ANSWERING",
-        f"{name}: no answer yet, dialling since {lease.in_words(seconds)}",
-        "the host may be off, stopped or cut off; its processes do not depend on that",
-    )
-
-
-def _continued(message: controller_pb2.HostStatus) -> controller_pb2.HostStatus:
-    return controller_pb2.HostStatus(
-        host=message.host,
-        bucket=message.bucket,
-        reachability=message.reachability,
-        position=message.position,
-        behind=message.behind,
-    )
-
-
-def _add(message: controller_pb2.HostStatus, held: fleet.Held[types_pb2.Process], now: float) -> None:
-    """Add a row; what grows with time is told as of now, by the agent's clock and our waiting since."""
-    row = message.processes.add()
-    row.CopyFrom(held.row)
-    if not row.HasField("uptime"):
-        return
-    uptime = wire.seconds_of(row.uptime) + max(0.0, now - held.at)
-    row.uptime.seconds = int(uptime)
-    row.uptime.nanos = int(uptime % 1 * wire.NANOS)
-    if row.state == types_pb2.Process.RUNNING and row.pid:
-        row.description = rows.running_description(row.pid, uptime)
-
-
-def _reachability_message(reach: fleet.Reachability) -> controller_pb2.Reachability:
-    message = controller_pb2.Reachability(state=_REACHES[reach.reach])
-    if reach.error is not None:
-        message.error.CopyFrom(wire.error_to_proto(reach.error))
-    if reach.last_seen is not None:
-        message.last_seen_time.CopyFrom(wire.timestamp(reach.last_seen.wall))
-    if reach.age_seconds is not None:
-        message.age.CopyFrom(wire.duration(reach.age_seconds))
-    return message

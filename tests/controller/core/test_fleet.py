@@ -133,7 +133,7 @@ def test_a_view_is_what_its_agent_was_at_the_same_number(data: st.DataObject) ->
             facts = [Lost(REFUSED)]
         elif kind == "beat":
             facts = [Beat(position(sequence))]
-        if facts and isinstance(facts[0], Changed) or kind == "drop":
+        if (facts and isinstance(facts[0], Changed)) or kind == "drop":
             history.append(sorted(f"{name}@{number}" for name, number in truth.items()))
         for fact in facts:
             step = fleet.fold(view, fact, at(second))

@@ -31,9 +31,7 @@ def test_a_host_that_was_never_heard_is_unreachable() -> None:
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0.05, 600), st.floats(0, 1e6))
-def test_time_never_makes_a_silent_host_better(
-    beat: float, now: float, heartbeat: float, more: float
-) -> None:
+def test_time_never_makes_a_host_better(beat: float, now: float, heartbeat: float, more: float) -> None:
     order = [Reach.CONNECTED, Reach.LATE, Reach.UNREACHABLE]
     before = lease.judge(beat, now, heartbeat)
     after = lease.judge(beat, now + more, heartbeat)

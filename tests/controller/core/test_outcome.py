@@ -36,9 +36,7 @@ def test_every_error_has_its_bucket(
 
 
 @given(st.sampled_from([Unavailable, Denied, NotFound]), st.booleans(), st.booleans())
-def test_only_a_change_that_was_sent_is_unknown(
-    cls: type[FleetError], is_change: bool, was_sent: bool
-) -> None:
+def test_only_a_sent_change_is_unknown(cls: type[FleetError], is_change: bool, was_sent: bool) -> None:
     bucket = outcome.of_error(cls("X", "x"), is_change=is_change, was_sent=was_sent)
     assert (bucket is Bucket.UNKNOWN) == (cls is Unavailable and is_change and was_sent)
 

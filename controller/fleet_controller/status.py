@@ -1,0 +1,150 @@
+"""What operators are told of a host: from memory, each with its age, and never a lost host as running.
+
+Called by `service`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from fleet_api import rows, wire
+from fleet_api.errors import Unavailable
+from fleet_api.v1 import controller_pb2, types_pb2
+
+from fleet_controller.config import Config
+from fleet_controller.core import fleet, lease, outcome, selection
+from fleet_controller.dispatch import BUCKETS
+from fleet_controller.model import Bucket, Moment, Position, Reach
+from fleet_controller.session import REPLACEMENT_SECONDS
+from fleet_controller.state import FleetState
+
+AT_LEAST_SECONDS = 1.0
+"""How long a read after a write waits for the controller's copy before it is marked as behind."""
+
+ROWS_A_MESSAGE = 1000
+BYTES_A_MESSAGE = 1024 * 1024
+
+_REACHES = {reach: controller_pb2.Reachability.State.Value(reach.name) for reach in Reach}
+
+
+class StatusTeller:
+    """One request for status: which processes, and what the copy must contain by agent id."""
+
+    def __init__(
+        self, state: FleetState, config: Config, terms: Sequence[str], wanted: Mapping[str, Position]
+    ) -> None:
+        self._state = state
+        self._config = config
+        self._terms = terms
+        self._wanted = wanted
+        self._begun = state.clock()
+
+    def seconds_until_told(self, name: str) -> float:
+        """How long an answer about this host may still wait for better knowledge; 0: tell it now."""
+        view = self._state.view(name)
+        now = self._state.clock().monotonic
+        if view.link is fleet.Link.CONNECTING:
+            return self._begun.monotonic + self._config.connect_timeout - now
+        if view.link is fleet.Link.DOWN:
+            # Lost a moment ago: most likely its gateway is being replaced.
+            return 0.0 if view.lost_at is None else view.lost_at.monotonic + REPLACEMENT_SECONDS - now
+        host = self._state.host(name)
+        position = self._wanted.get(host.host_id) if host is not None else None
+        if position is None or fleet.has_reached(view, position):
+            return 0.0
+        return self._begun.monotonic + AT_LEAST_SECONDS - now
+
+    def status(self, name: str) -> Iterator[controller_pb2.HostStatus]:
+        """The messages about one host, as it stands now; more than one only for very many processes."""
+        now = self._state.clock()
+        view = self._state.view(name)
+        reach = _reachability(self._state, name, now, self._config.heartbeat)
+        message = controller_pb2.HostStatus(
+            host=name, bucket=BUCKETS[Bucket.OK], reachability=_reachability_message(reach)
+        )
+        if view.position is not None:
+            message.position.agent_id = view.position.agent_id
+            message.position.incarnation = view.position.incarnation
+            message.position.sequence = view.position.sequence
+        if reach.reach not in (Reach.CONNECTED, Reach.LATE):
+            error = reach.error or _still_connecting(name, now.monotonic - self._begun.monotonic)
+            message.bucket = BUCKETS[outcome.of_error(error, is_change=False, was_sent=False)]
+            message.error.CopyFrom(wire.error_to_proto(error))
+            yield message
+            return
+        host = self._state.host(name)
+        position = self._wanted.get(host.host_id) if host is not None else None
+        message.behind = position is not None and not fleet.has_reached(view, position)
+        chosen, errors = selection.select(self._terms, view.processes)
+        message.errors.extend(wire.error_to_proto(error) for error in errors)
+        size = 0
+        for id_ in chosen:
+            held = view.processes[id_]
+            size += held.row.ByteSize()
+            if message.processes and (size > BYTES_A_MESSAGE or len(message.processes) >= ROWS_A_MESSAGE):
+                message.more = True
+                yield message
+                message = _continued(message)
+                size = held.row.ByteSize()
+            _add(message, held, now.monotonic)
+        yield message
+
+
+def host_message(state: FleetState, name: str, heartbeat_seconds: float) -> controller_pb2.Host:
+    """A host of the inventory with what is known of it."""
+    host = state.inventory.hosts[name]
+    return controller_pb2.Host(
+        name=name,
+        address=host.address,
+        groups=host.groups,
+        labels=dict(host.labels),
+        reachability=_reachability_message(_reachability(state, name, state.clock(), heartbeat_seconds)),
+        agent_version=state.view(name).agent_version,
+    )
+
+
+def _reachability(state: FleetState, name: str, now: Moment, heartbeat_seconds: float) -> fleet.Reachability:
+    if state.host(name) is None:
+        gone = Unavailable("HOST_REMOVED", f"{name} has left the inventory")
+        return fleet.Reachability(Reach.UNREACHABLE, gone, None, None)
+    return fleet.reachability(name, state.view(name), now.monotonic, heartbeat_seconds)
+
+
+def _still_connecting(name: str, seconds: float) -> Unavailable:
+    return Unavailable(
+        "NOT_ANSWERING",
+        f"{name}: no answer yet, dialling since {lease.in_words(seconds)}",
+        "the host may be off, stopped or cut off; its processes do not depend on that",
+    )
+
+
+def _continued(message: controller_pb2.HostStatus) -> controller_pb2.HostStatus:
+    return controller_pb2.HostStatus(
+        host=message.host,
+        bucket=message.bucket,
+        reachability=message.reachability,
+        position=message.position,
+        behind=message.behind,
+    )
+
+
+def _add(message: controller_pb2.HostStatus, held: fleet.Held[types_pb2.Process], now: float) -> None:
+    """Add a row; what grows with time is told as of now, by the agent's clock and our waiting since."""
+    row = message.processes.add()
+    row.CopyFrom(held.row)
+    if not row.HasField("uptime"):
+        return
+    uptime = wire.seconds_of(row.uptime) + max(0.0, now - held.at)
+    row.uptime.seconds = int(uptime)
+    row.uptime.nanos = int(uptime % 1 * wire.NANOS)
+    if row.state == types_pb2.Process.RUNNING and row.pid:
+        row.description = rows.running_description(row.pid, uptime)
+
+
+def _reachability_message(reach: fleet.Reachability) -> controller_pb2.Reachability:
+    message = controller_pb2.Reachability(state=_REACHES[reach.reach])
+    if reach.error is not None:
+        message.error.CopyFrom(wire.error_to_proto(reach.error))
+    if reach.last_seen is not None:
+        message.last_seen_time.CopyFrom(wire.timestamp(reach.last_seen.wall))
+    if reach.age_seconds is not None:
+        message.age.CopyFrom(wire.duration(reach.age_seconds))
+    return message
