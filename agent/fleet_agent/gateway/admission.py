@@ -7,7 +7,7 @@ An interceptor around every method of every service of the gateway, health and r
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import grpc
 import grpc.aio
@@ -17,8 +17,9 @@ from fleet_api.identity import Identity, Role
 
 ALLOWED = frozenset({Role.CONTROLLER, Role.OPERATOR})
 
+# Quoted where they are generic in the stubs alone.
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def actor(peer: Identity | None, stated: str) -> str:
     return str(peer)
 
 
-class Admission(grpc.aio.ServerInterceptor[Any, Any]):
+class Admission(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Lets a call through, or ends it with the status of its error."""
 
     def __init__(self, door: Door) -> None:

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Coroutine
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 # gRPC would write a line for every stranger whose handshake fails.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -77,15 +77,13 @@ class Setup(NamedTuple):
 
 async def serve(link_fd: int, port_fd: int | None) -> int:
     """Serve until the link ends or SIGTERM comes; the exit code."""
-    terminated = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
     link = Link(socket.socket(fileno=link_fd))
     try:
         setup = Setup.from_frame(await link.call("configure", timeout_seconds=START_SECONDS))
         confine(setup.user, port_fd)
         _warn(setup)
         facts = AgentFacts.from_hello(await link.call("hello", timeout_seconds=START_SECONDS))
-        return await _serve(link, setup, facts, terminated)
+        return await _serve(link, setup, facts)
     except FleetError as error:
         if not link.is_open:
             return _end_of(link)
@@ -93,7 +91,7 @@ async def serve(link_fd: int, port_fd: int | None) -> int:
         return EXIT_CANNOT_SERVE
 
 
-async def _serve(link: Link, setup: Setup, facts: AgentFacts, terminated: asyncio.Event) -> int:
+async def _serve(link: Link, setup: Setup, facts: AgentFacts) -> int:
     monotonic = time.monotonic
     copy = Copy()
     feed = Feed(link, copy, monotonic)
@@ -104,13 +102,15 @@ async def _serve(link: Link, setup: Setup, facts: AgentFacts, terminated: asynci
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(feed.run()), tasks.create_task(pulse.run())]
         try:
-            if not await feed.wait_until_filled(START_SECONDS):
-                raise Unavailable(
-                    "SUPERVISOR_SILENT", f"no status from the supervisor in {START_SECONDS:g} s"
-                )
+            await _first_of(feed.wait_until_filled(START_SECONDS), link.wait_until_ended())
+            if not copy.is_filled:
+                log.error("no status from the supervisor")
+                return EXIT_CANNOT_SERVE if link.is_open else _end_of(link)
             server = _server(service, Health(pulse, frozenset({_AGENT_SERVICE})), door)
             if not _bind(server, setup):
                 return EXIT_NOT_BOUND
+            terminated = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
             await server.start()
             await _first_of(link.wait_until_ended(), terminated.wait())
             await server.stop(DRAIN_SECONDS)
@@ -169,8 +169,15 @@ def _end_of(link: Link) -> int:
     return EXIT_LINK_BROKEN
 
 
-def main(arguments: list[str]) -> int:
-    """Run the gateway; the exit code."""
+async def _serve_and_leave(link_fd: int, port_fd: int | None) -> NoReturn:
+    code = await serve(link_fd, port_fd)
+    sys.stderr.flush()
+    # At once: threads of gRPC, or one that waits for a disk, must not hold back the next gateway.
+    os._exit(code)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the gateway; does not return."""
     parser = argparse.ArgumentParser(prog="fleet-agent gateway")
     parser.add_argument("--link-fd", type=int, required=True, help="the link to the supervisor")
     parser.add_argument("--port-fd", type=int, help="the reserved port; held, never read")
@@ -182,11 +189,8 @@ def main(arguments: list[str]) -> int:
     for fd in (options.link_fd, options.port_fd):
         if fd is not None:
             os.set_inheritable(fd, False)
-    return asyncio.run(serve(options.link_fd, options.port_fd))
+    asyncio.run(_serve_and_leave(options.link_fd, options.port_fd))
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stderr.flush()
-    # Not sys.exit: threads of gRPC or a stalled disk must not hold back the next gateway.
-    os._exit(code)
+    main(sys.argv[1:])

@@ -97,7 +97,7 @@ def test_a_stream_left_early_is_cancelled_and_its_descriptors_are_closed(tmp_pat
             log.write(b"x")
             # Answered after the rotation, so its descriptor has come and nobody took it.
             await link.call("ping")
-        await asyncio.to_thread(supervisor.wait_for, lambda: supervisor.cancelled, "cancel")
+        await asyncio.to_thread(supervisor.wait_for, lambda: bool(supervisor.cancelled), "cancel")
         assert len(open_fds()) == len(before) + 1  # the log's own new file
         log.close()
 
@@ -110,8 +110,7 @@ def test_descriptors_come_with_their_answer_even_within_a_burst(tmp_path: Path) 
         log.write(b"first")
         log.rotate()
         log.write(b"second")
-        questions: list[dict[str, str]] = [{"do": "open_log", "process": "web"}, {"do": "ping"}]
-        calls = [link.call_with_fds(**question) for question in questions * 25]
+        calls = [link.call_with_fds(verb, process="web") for verb in ("open_log", "ping") * 25]
         for item in await asyncio.gather(*calls):
             if "log_id" in item.body:
                 assert [os.pread(fd, 10, 0) for fd in item.fds] == [b"first", b"second"]
@@ -178,7 +177,7 @@ def test_the_end_reaches_questions_and_streams(cut: bytes) -> None:
         await asyncio.to_thread(supervisor.wait_for_request, "watch")
         supervisor.send_raw(cut)
         await asyncio.to_thread(supervisor.end)
-        results: list[Any] = await asyncio.gather(waiting, following, return_exceptions=True)
+        results: tuple[Any, ...] = await asyncio.gather(waiting, following, return_exceptions=True)
         assert [result.code for result in results] == ["SUPERVISOR_GONE", "SUPERVISOR_GONE"]
         assert (link.failure is None) == (cut == b"")
 

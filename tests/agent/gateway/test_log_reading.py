@@ -1,0 +1,156 @@
+"""Logs over the wire: their end, followed over rotations, resumed by cursor, refused with words."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.running_gateway import SECONDS, refusal
+from fakes.supervisor import FakeLog
+from fleet_agent.gateway.log_reading import LogRequest, parse_request, start_of
+from fleet_api import wire
+from fleet_api.errors import BadRequest, Conflict, NotFound
+from fleet_api.v1 import agent_pb2, types_pb2
+
+
+@pytest.fixture
+def log(launch: Any, tmp_path: Path) -> Iterator[Any]:
+    gateway = launch()
+    opened = FakeLog(gateway.supervisor, tmp_path)
+    opened.gateway = gateway  # type: ignore[attr-defined]
+    yield opened
+    opened.close()
+
+
+def read_log(stub: Any, **fields: Any) -> Any:
+    fields = {"process": "web", "stream": agent_pb2.ReadLogRequest.STDOUT, **fields}
+    return stub.ReadLog(agent_pb2.ReadLogRequest(**fields), timeout=SECONDS)
+
+
+def joined(responses: Any) -> bytes:
+    return b"".join(response.chunk.data for response in responses)
+
+
+def take(call: Any, count: int) -> bytes:
+    """Exactly `count` bytes of a followed log; checks that the cursors join."""
+    data = b""
+    behind = None
+    while len(data) < count:
+        chunk = next(call).chunk
+        assert len(chunk.data) <= 64 * 1024
+        assert chunk.next.offset == chunk.cursor.offset + len(chunk.data)
+        assert behind is None or chunk.cursor.offset == behind + chunk.lost_bytes
+        behind = chunk.next.offset
+        data += chunk.data
+    assert len(data) == count
+    return data
+
+
+def test_the_end_of_a_log_is_read_over_a_rotation(log: Any) -> None:
+    log.write(b"a" * 100_000)
+    log.rotate()
+    log.write(b"b" * 100_000)
+    stub = log.gateway.stub()
+    assert joined(read_log(stub, last_bytes=150_000)) == b"a" * 50_000 + b"b" * 100_000
+    assert joined(read_log(stub, last_bytes=10**9)) == b"a" * 100_000 + b"b" * 100_000
+    (only,) = read_log(stub)
+    assert (only.chunk.data, only.chunk.cursor.offset) == (b"", 200_000)
+
+
+def test_a_log_is_followed_over_rotations(log: Any) -> None:
+    stub = log.gateway.stub()
+    log.write(b"old")
+    call = read_log(stub, follow=True, last_bytes=1)
+    assert take(call, 1) == b"d"
+    written = b""
+    for number in range(20):
+        line = b"line %d\n" % number
+        log.write(line)
+        written += line
+        if number % 5 == 0:
+            log.rotate()
+    assert take(call, len(written)) == written
+    number = log.gateway.supervisor.requests("follow_log")[0]["id"]
+    call.cancel()
+    supervisor = log.gateway.supervisor
+    supervisor.wait_for(lambda: number in supervisor.cancelled, "cancel")
+
+
+def test_a_log_goes_on_behind_a_cursor_and_tells_what_was_lost(log: Any) -> None:
+    stub = log.gateway.stub()
+    log.write(b"0123456789")
+    cursor = wire.log_cursor("log-1", 4)
+    assert joined(read_log(stub, after=cursor)) == b"456789"
+    for _ in range(3):
+        log.rotate(keep=1)
+        log.write(b"abcdef")
+    responses = list(read_log(stub, after=cursor))
+    assert joined(responses) == b"abcdef" * 2
+    assert sum(response.chunk.lost_bytes for response in responses) == 12
+
+
+@pytest.mark.parametrize(
+    ("fields", "cls", "code"),
+    [
+        ({"after": wire.log_cursor("log-0", 4)}, Conflict, "LOG_CHANGED"),
+        ({"after": wire.log_cursor("log-1", 400)}, Conflict, "LOG_CURSOR_AHEAD"),
+        ({"after": wire.log_cursor("log-1", 400), "follow": True}, Conflict, "LOG_CURSOR_AHEAD"),
+        ({"process": "nope"}, NotFound, "NO_SUCH_PROCESS"),
+        ({"process": "nope", "follow": True}, NotFound, "NO_SUCH_PROCESS"),
+        ({"process": ""}, BadRequest, "PROCESS_MISSING"),
+        ({"stream": 0}, BadRequest, "STREAM_MISSING"),
+    ],
+)
+def test_logs_that_cannot_be_read_say_why(log: Any, fields: Any, cls: type, code: str) -> None:
+    stub = log.gateway.stub()
+    error = refusal(lambda: list(read_log(stub, **fields)))
+    assert isinstance(error, cls)
+    assert error.code == code
+
+
+def test_the_gateway_keeps_no_file_open(log: Any) -> None:
+    gateway = log.gateway
+    stub = gateway.stub()
+    log.write(b"x" * 1000)
+
+    def open_logs() -> int:
+        folder = Path(f"/proc/{gateway.process.pid}/fd")
+        return sum("segment-" in str(link.resolve()) for link in folder.iterdir())
+
+    calls = [read_log(stub, follow=True, last_bytes=10) for _ in range(5)]
+    for call in calls:
+        assert take(call, 10)
+    log.rotate()
+    assert joined(read_log(stub, last_bytes=500)) == b"x" * 500
+    refusal(lambda: list(read_log(stub, after=wire.log_cursor("log-0", 4))))
+    for call in calls:
+        call.cancel()
+    deadline = time.monotonic() + SECONDS
+    while open_logs():
+        assert time.monotonic() < deadline, f"{open_logs()} log files are still open"
+
+
+# ---------------------------------------------------------------- pure
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("last_bytes", "offset", "start"),
+    [(0, None, 100), (30, None, 70), (500, None, 0), (30, 5, 5), (0, 100, 100)],
+)
+def test_reading_begins_at_the_cursor_or_before_the_end(
+    last_bytes: int, offset: int | None, start: int
+) -> None:
+    request = LogRequest("web", "stdout", "log-1", offset, last_bytes, False)
+    assert start_of(request, "log-1", 100) == start
+
+
+@pytest.mark.pure
+def test_a_cursor_without_a_log_id_counts_in_the_log_that_is() -> None:
+    request = agent_pb2.ReadLogRequest(
+        process="web", stream=agent_pb2.ReadLogRequest.STDERR, after=types_pb2.LogCursor(offset=3)
+    )
+    parsed = parse_request(request)
+    assert (parsed.stream, parsed.offset) == ("stderr", 3)
+    assert start_of(parsed, "log-9", 10) == 3
