@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -102,16 +103,42 @@ async def _resolve(where: Address, end: float) -> Sequence[_AddressInfo]:
         return socket.getaddrinfo(
             where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
         )
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout_at(end):
-            return await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
+            return await _look_up(where)
     except TimeoutError:
         raise unreachable.name_not_found(where.host, "the name service did not answer in time") from None
     except socket.gaierror as error:
         raise unreachable.name_not_found(where.host, error.strerror or str(error)) from error
     except UnicodeError as error:
         raise unreachable.name_not_found(where.host, "no valid name") from error
+
+
+async def _look_up(where: Address) -> Sequence[_AddressInfo]:
+    # In a thread of its own: asyncio.run waits for those of its pool, however long the name service takes.
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Sequence[_AddressInfo]] = loop.create_future()
+
+    def settle(addresses: Sequence[_AddressInfo], error: Exception | None) -> None:
+        if found.done():
+            return
+        if error is None:
+            found.set_result(addresses)
+        else:
+            found.set_exception(error)
+
+    def look() -> None:
+        addresses: Sequence[_AddressInfo] = ()
+        problem: Exception | None = None
+        try:
+            addresses = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
+        except Exception as error:  # it is the caller's
+            problem = error
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, addresses, problem)
+
+    threading.Thread(target=look, name=f"look up {where.host}", daemon=True).start()
+    return await found
 
 
 async def _probe_plain(sock: socket.socket, where: str) -> Unavailable | None:
@@ -129,7 +156,13 @@ async def _probe_plain(sock: socket.socket, where: str) -> Unavailable | None:
 async def _probe_tls(
     sock: socket.socket, where: str, credentials: Credentials, server_name: str, end: float
 ) -> Unavailable | None:
-    session = _TlsSession(sock, _context(credentials), server_name)
+    try:
+        context = _context(credentials)
+    except (OSError, ValueError) as error:
+        raise Unavailable(
+            "OWN_CREDENTIALS_UNUSABLE", f"our own credentials cannot be used: {error}"
+        ) from error
+    session = _TlsSession(sock, context, server_name)
     try:
         await session.handshake()
     except ssl.SSLCertVerificationError as error:
@@ -258,7 +291,7 @@ def _context(credentials: Credentials) -> ssl.SSLContext:
     context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as gRPC verifies
     context.set_alpn_protocols(["h2"])
-    context.load_verify_locations(cadata=credentials.ca.decode("ascii", "replace"))
+    context.load_verify_locations(cadata=credentials.ca.decode("ascii", "ignore"))
     _load_pair(context, credentials.certificate + b"\n" + credentials.key)
     return context
 

@@ -4,10 +4,12 @@ import asyncio
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -109,6 +111,29 @@ def test_a_healthy_agent_passes(pki: Pki) -> None:
     asyncio.run(_test_healthy(pki))
 
 
+def test_comments_in_the_files_do_no_harm(pki: Pki) -> None:
+    own = pki.controller.load()
+    comment = "# Zürich\n".encode()
+    spoken = own._replace(ca=comment + own.ca, certificate=comment + own.certificate)
+
+    async def run() -> None:
+        async with _agent(pki.agents["web1"]) as address:
+            assert await probe.probe(address, spoken, "web1.agent.test", DEADLINE) is None
+
+    asyncio.run(run())
+
+
+def test_credentials_that_tls_does_not_take_are_told(pki: Pki) -> None:
+    async def run() -> None:
+        async with _agent(pki.agents["web1"]) as address:
+            for broken in (pki.controller.load()._replace(key=b""), pki.controller.load()._replace(ca=b"")):
+                verdict = await probe.probe(address, broken, "web1.agent.test", DEADLINE)
+                assert isinstance(verdict, Unavailable)
+                assert verdict.code == "OWN_CREDENTIALS_UNUSABLE"
+
+    asyncio.run(run())
+
+
 def test_a_server_that_waits_for_us_to_speak_first_passes(pki: Pki) -> None:
     async def polite(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert (await reader.readexactly(24)).startswith(b"PRI * HTTP/2.0")
@@ -137,6 +162,33 @@ def test_a_name_without_address_is_not_found(pki: Pki) -> None:
 
 def test_a_label_too_long_for_dns_is_not_found(pki: Pki) -> None:
     assert asyncio.run(_verdict(pki, "a" * 70 + ".example:1")).code == unreachable.NAME_NOT_FOUND
+
+
+def test_a_silent_name_service_does_not_hold_up_the_caller(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    ask = socket.getaddrinfo
+
+    def slow(*arguments: Any, **more: Any) -> Any:
+        if not more.get("flags"):
+            answer.wait(60)
+        return ask(*arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    try:
+        verdict = asyncio.run(_verdict(pki, "localhost:7601", seconds=0.1))
+        assert not answer.is_set()
+    finally:
+        answer.set()
+    assert verdict.code == unreachable.NAME_NOT_FOUND
+    assert "did not answer in time" in verdict.message
+
+
+def test_a_name_is_looked_up(pki: Pki) -> None:
+    async def run() -> None:
+        async with _agent(pki.agents["web1"]) as address:
+            assert await _probe(pki, address.replace("127.0.0.1", "localhost")) is None
+
+    asyncio.run(run())
 
 
 def test_a_full_backlog_times_out(pki: Pki) -> None:
