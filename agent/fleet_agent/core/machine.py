@@ -34,8 +34,6 @@ from fleet_api.errors import Broken
 
 from fleet_agent.core.describe import exit_text, signal_name
 from fleet_agent.core.events import (
-    EVENTS,
-    Effect,
     Event,
     Exited,
     Move,
@@ -60,30 +58,6 @@ from fleet_agent.core.model import (
     Timer,
     TimerKind,
 )
-
-# What the machine takes and gives is found where the machine is.
-__all__ = [
-    "EVENTS",
-    "TABLE",
-    "Effect",
-    "Event",
-    "Exited",
-    "Handler",
-    "Move",
-    "SendSignal",
-    "SignalAsked",
-    "SignalFailed",
-    "Spawn",
-    "SpawnFailed",
-    "Spawned",
-    "StartAsked",
-    "Step",
-    "StopAsked",
-    "TimerFired",
-    "initial",
-    "resume",
-    "transition",
-]
 
 SIGKILL = 9
 

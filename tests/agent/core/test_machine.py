@@ -1,0 +1,459 @@
+"""The life of one process: histories as data, and promises kept against a rude keeper."""
+
+import pytest
+from fakes.rude_keeper import RudeKeeper
+from fleet_agent.core.events import (
+    EVENTS,
+    Event,
+    Exited,
+    SendSignal,
+    SignalAsked,
+    SignalFailed,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    StartAsked,
+    Step,
+    StopAsked,
+    TimerFired,
+)
+from fleet_agent.core.machine import OUTSTANDING_STATES, TABLE, impossible, initial, resume, transition
+from fleet_agent.core.model import (
+    Autorestart,
+    Exit,
+    Now,
+    Process,
+    ProcessSpec,
+    State,
+    Timer,
+    TimerKind,
+)
+from fleet_api.errors import Broken
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.pure
+
+SPEC = ProcessSpec("web", "web", "run")
+START = StartAsked("asked by root: deploy")
+STOP = StopAsked("asked by root: repair")
+RETRY = TimerFired(TimerKind.RETRY)
+KILL = TimerFired(TimerKind.KILL)
+STARTED = TimerFired(TimerKind.STARTED)
+RESTART = TimerFired(TimerKind.RESTART)
+
+
+def at(seconds: float) -> Now:
+    return Now(1000.0 + seconds, 1.7e9 + seconds)
+
+
+def born(run: int, seconds: float) -> Spawned:
+    return Spawned(run, 100 + run, at(seconds))
+
+
+def play(spec: ProcessSpec, *history: tuple[float, Event], process: Process | None = None) -> list[Step]:
+    process = process or initial(spec)
+    steps = []
+    for seconds, event in history:
+        step = transition(spec, process, event, at(seconds))
+        process = step.process
+        steps.append(step)
+    return steps
+
+
+def moves(steps: list[Step]) -> list[str]:
+    return [f"{move.old}-{move.new}" for step in steps for move in step.moves]
+
+
+def effects(steps: list[Step]) -> list[Spawn | SendSignal]:
+    return [effect for step in steps for effect in step.effects]
+
+
+def test_table_is_total() -> None:
+    assert set(TABLE) == {(state, event) for state in State for event in EVENTS}
+
+
+def test_start_runs_after_startsecs() -> None:
+    steps = play(SPEC, (0, START), (0.1, born(1, 0.1)), (1.1, STARTED))
+    assert moves(steps) == ["STOPPED-STARTING", "STARTING-RUNNING"]
+    assert effects(steps) == [Spawn(1)]
+    assert steps[0].moves[0].reason == "asked by root: deploy"
+    assert steps[1].process.timer == Timer(TimerKind.STARTED, at(1.1).monotonic)
+    assert steps[2].moves[0].reason == "up for more than 1 s (startsecs)"
+    assert steps[2].process.pid == 101
+    assert steps[2].process.timer is None
+
+
+def test_startsecs_zero_runs_at_once() -> None:
+    steps = play(SPEC._replace(startsecs=0), (0, START), (0.1, born(1, 0.1)))
+    assert moves(steps) == ["STOPPED-STARTING", "STARTING-RUNNING"]
+
+
+def test_a_timer_that_fires_too_early_changes_nothing() -> None:
+    steps = play(SPEC, (0, START), (0.1, born(1, 0.1)), (0.9, STARTED))
+    assert steps[-1] == Step(steps[-2].process)
+
+
+def test_unexpected_exit_is_restarted_at_once() -> None:
+    steps = play(SPEC, (0, START), (0, born(1, 0)), (2, STARTED), (9, Exited(1, Exit(3))))
+    last = steps[-1]
+    assert moves([last]) == ["RUNNING-EXITED", "EXITED-STARTING"]
+    assert [move.reason for move in last.moves] == [
+        "exited: exit status 3; not expected",
+        "autorestart after exit status 3",
+    ]
+    assert (last.moves[0].pid, last.moves[0].expected) == (101, False)
+    assert last.effects == (Spawn(2),)
+
+
+@pytest.mark.parametrize(
+    ("autorestart", "end", "again"),
+    [
+        (Autorestart.UNEXPECTED, Exit(0), False),
+        (Autorestart.UNEXPECTED, Exit(1), True),
+        (Autorestart.UNEXPECTED, Exit(None, 15), True),
+        (Autorestart.UNEXPECTED, Exit(), True),
+        (Autorestart.ALWAYS, Exit(0), True),
+        (Autorestart.NEVER, Exit(1), False),
+    ],
+)
+def test_autorestart(autorestart: Autorestart, end: Exit, again: bool) -> None:
+    spec = SPEC._replace(autorestart=autorestart)
+    last = play(spec, (0, START), (0, born(1, 0)), (2, STARTED), (9, Exited(1, end)))[-1].process
+    assert last.state is (State.STARTING if again else State.EXITED)
+    assert last.wanted is again
+
+
+def test_expected_exit_is_told_and_stays() -> None:
+    last = play(SPEC, (0, START), (0, born(1, 0)), (2, STARTED), (9, Exited(1, Exit(0))))[-1].process
+    assert last.reason == "exited: exit status 0; expected"
+    assert (last.expected_exit, last.spawn_error, last.pid) == (True, "", 0)
+    assert last.exit == Exit(0)
+    assert last.stopped_wall == at(9).wall
+
+
+@pytest.mark.parametrize(("end", "text"), [(Exit(3), "Bad exit code 3"), (Exit(None, 9), "Bad exit code -1")])
+def test_bad_exit_code(end: Exit, text: str) -> None:
+    spec = SPEC._replace(autorestart=Autorestart.NEVER)
+    last = play(spec, (0, START), (0, born(1, 0)), (2, STARTED), (9, Exited(1, end)))[-1].process
+    assert last.spawn_error == text
+
+
+def test_death_at_birth_without_startsecs_is_restarted_once_a_second() -> None:
+    spec = SPEC._replace(startsecs=0)
+    steps = play(spec, (0, START), (0, born(1, 0)), (0.2, Exited(1, Exit(1))), (0.9, RESTART), (1.0, RESTART))
+    assert moves(steps) == [
+        "STOPPED-STARTING",
+        "STARTING-RUNNING",
+        "RUNNING-EXITED",
+        "EXITED-STARTING",
+    ]
+    assert steps[2].process.timer == Timer(TimerKind.RESTART, at(1.0).monotonic)
+    assert steps[2].process.wanted
+    assert steps[4].effects == (Spawn(2),)
+
+
+def test_stop_calls_off_a_restart_that_was_due() -> None:
+    spec = SPEC._replace(startsecs=0)
+    steps = play(spec, (0, START), (0, born(1, 0)), (0.2, Exited(1, Exit(1))), (0.3, STOP), (1.0, RESTART))
+    assert steps[3].process.state is State.STOPPED
+    assert steps[3].process.timer is None
+    assert steps[4] == Step(steps[3].process)
+
+
+def test_end_before_spawned_and_running_were_told() -> None:
+    steps = play(SPEC._replace(startsecs=0), (0, START), (5, Exited(1, Exit(0))))
+    assert moves(steps) == ["STOPPED-STARTING", "STARTING-RUNNING", "RUNNING-EXITED"]
+
+
+def test_end_after_startsecs_but_before_the_timer_passes_through_running() -> None:
+    last = play(SPEC, (0, START), (0, born(1, 0)), (1.0, Exited(1, Exit(0))))[-1]
+    assert moves([last]) == ["STARTING-RUNNING", "RUNNING-EXITED"]
+
+
+def test_failed_starts_wait_longer_each_time_then_give_up() -> None:
+    history: list[tuple[float, Event]] = [(0, START)]
+    clock = 0.0
+    for run in range(1, 5):
+        history += [(clock, born(run, clock)), (clock, Exited(run, Exit(0)))]
+        clock += run
+        history += [(clock, RETRY)]
+    steps = play(SPEC, *history)
+    backoffs = [move for step in steps for move in step.moves if move.new is State.BACKOFF]
+    assert [move.tries for move in backoffs] == [1, 2, 3, 4]
+    assert [effect.run for effect in effects(steps)] == [1, 2, 3, 4]
+    last = steps[-1].process
+    assert last.state is State.FATAL
+    assert last.spawn_error == "Exited too quickly (process log may have details)"
+    assert last.exit == Exit(0)
+    assert (last.wanted, last.timer) == (False, None)
+
+
+def test_a_start_from_fatal_counts_anew() -> None:
+    spec = SPEC._replace(startretries=0)
+    steps = play(spec, (0, START), (0, SpawnFailed(1, "can't find command 'x'")), (5, START))
+    assert moves(steps[1:2]) == ["STARTING-BACKOFF", "BACKOFF-FATAL"]
+    assert steps[1].process.spawn_error == "can't find command 'x'"
+    assert steps[2].process.failures == 0
+    assert steps[2].process.spawn_error == ""
+
+
+def test_stop_in_backoff_is_immediate_and_resets_the_count() -> None:
+    steps = play(SPEC, (0, START), (0, born(1, 0)), (0.1, Exited(1, Exit(1))), (0.2, STOP))
+    assert moves(steps[-1:]) == ["BACKOFF-STOPPED"]
+    assert steps[-1].process.failures == 0
+    assert not steps[-1].effects
+
+
+def test_a_retry_keeps_the_count() -> None:
+    steps = play(SPEC, (0, START), (0, born(1, 0)), (0.1, Exited(1, Exit(1))), (1.1, RETRY))
+    assert steps[-1].moves[0].tries == 1
+    assert steps[-1].process.failures == 1
+
+
+def test_stop_signals_then_kills_then_repeats() -> None:
+    spec = SPEC._replace(stopsignal=2, stopwaitsecs=3, stopasgroup=True, killasgroup=True)
+    steps = play(
+        spec,
+        (0, START),
+        (0, born(1, 0)),
+        (2, STARTED),
+        (10, STOP),
+        (13, KILL),
+        (16, KILL),
+        (17, Exited(1, Exit(None, 9))),
+    )
+    assert effects(steps) == [
+        Spawn(1),
+        SendSignal(1, 2, 1, True),
+        SendSignal(1, 9, 2, True),
+        SendSignal(1, 9, 3, True),
+    ]
+    assert moves(steps)[2:] == ["RUNNING-STOPPING", "STOPPING-STOPPED"]
+    assert steps[3].moves[0].reason == "asked by root: repair"
+    assert steps[-1].process.reason == "stopped: terminated by SIGKILL"
+    assert not steps[-1].process.wanted
+
+
+def test_stop_without_group_signals_the_process_alone() -> None:
+    steps = play(SPEC, (0, START), (0, born(1, 0)), (5, STOP), (15, KILL))
+    assert [effect.to_group for effect in effects(steps) if isinstance(effect, SendSignal)] == [False, False]
+
+
+def test_stopwaitsecs_zero_does_not_kill_without_pause() -> None:
+    spec = SPEC._replace(stopwaitsecs=0)
+    last = play(spec, (0, START), (0, born(1, 0)), (5, STOP), (5, KILL))[-1].process
+    assert last.timer == Timer(TimerKind.KILL, at(6).monotonic)
+
+
+def test_stop_before_spawned_is_carried_out_when_it_comes() -> None:
+    steps = play(SPEC, (0, START), (0.1, STOP), (0.2, born(1, 0.2)), (0.3, Exited(1, Exit(None, 15))))
+    assert steps[1].effects == ()
+    assert steps[2].effects == (SendSignal(1, 15, 1, False),)
+    assert steps[2].process.timer == Timer(TimerKind.KILL, at(10.2).monotonic)
+    assert steps[3].process.state is State.STOPPED
+
+
+def test_stop_before_a_spawn_that_fails() -> None:
+    last = play(SPEC, (0, START), (0.1, STOP), (0.2, SpawnFailed(1, "no")))[-1].process
+    assert (last.state, last.timer) == (State.STOPPED, None)
+
+
+def test_start_during_stopping_follows_the_stop() -> None:
+    steps = play(SPEC, (0, START), (0, born(1, 0)), (5, STOP), (6, START), (7, Exited(1, Exit(0))))
+    assert steps[3].process.state is State.STOPPING
+    assert moves(steps[-1:]) == ["STOPPING-STOPPED", "STOPPED-STARTING"]
+    assert steps[-1].effects == (Spawn(2),)
+
+
+def test_a_second_stop_calls_off_the_queued_start() -> None:
+    steps = play(SPEC, (0, START), (0, born(1, 0)), (5, STOP), (6, START), (6, STOP), (7, Exited(1, Exit(0))))
+    assert steps[-1].process.state is State.STOPPED
+    assert not steps[-1].effects
+
+
+def test_start_of_what_runs_changes_nothing() -> None:
+    steps = play(SPEC, (0, START), (0, born(1, 0)), (2, STARTED), (3, START))
+    assert steps[-1] == Step(steps[-2].process)
+
+
+def test_signal_is_passed_on_with_the_next_ordinal() -> None:
+    steps = play(SPEC, (0, START), (0, born(1, 0)), (2, SignalAsked(1)), (3, SignalAsked(10)), (4, STOP))
+    assert effects(steps)[1:] == [
+        SendSignal(1, 1, 1, False),
+        SendSignal(1, 10, 2, False),
+        SendSignal(1, 15, 3, False),
+    ]
+
+
+def test_refused_signal_leads_to_unknown_and_its_end_leads_out() -> None:
+    history: list[tuple[float, Event]] = [
+        (0, START),
+        (0, born(1, 0)),
+        (2, STARTED),
+        (3, SignalFailed(1, "EPERM")),
+    ]
+    steps = play(SPEC, *history, (9, Exited(1, Exit(1))))
+    assert moves(steps[3:]) == ["RUNNING-UNKNOWN", "UNKNOWN-EXITED", "EXITED-STARTING"]
+    assert steps[3].process.pid == 101
+    assert "EPERM" in steps[3].process.reason
+    assert moves(play(SPEC, *history, (4, STOP), (5, Exited(1, Exit(1))))[4:]) == [
+        "UNKNOWN-STOPPING",
+        "STOPPING-STOPPED",
+    ]
+
+
+def test_refused_stop_calls_off_the_queued_start() -> None:
+    steps = play(
+        SPEC,
+        (0, START),
+        (0, born(1, 0)),
+        (3, STOP),
+        (3, START),
+        (4, SignalFailed(1, "EPERM")),
+        (9, Exited(1, Exit(1))),
+    )
+    assert moves(steps[-2:]) == ["STOPPING-UNKNOWN", "UNKNOWN-STOPPED"]
+
+
+def test_facts_of_another_run_are_dropped() -> None:
+    running = play(SPEC, (0, START), (0, born(1, 0)), (2, STARTED), (3, Exited(1, Exit(1))), (3, born(2, 3)))[
+        -1
+    ]
+    for stale in (
+        born(1, 9),
+        Exited(1, Exit(1)),
+        SpawnFailed(1, "x"),
+        SignalFailed(1, "x"),
+        Exited(3, Exit(0)),
+    ):
+        assert transition(SPEC, running.process, stale, at(9)) == Step(running.process)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [(0, START), (0, born(1, 0))],
+        [(0, START), (0, born(1, 0)), (2, STARTED)],
+        [(0, START), (0, born(1, 0)), (2, STOP)],
+        [(0, START), (0, born(1, 0)), (2, SignalFailed(1, "EPERM"))],
+        [(0, START), (0, born(1, 0)), (0, Exited(1, Exit(1)))],
+        [(0, START), (0, born(1, 0)), (2, Exited(1, Exit(0)))],
+        [(0, START), (0, born(1, 0)), (2, STOP), (3, Exited(1, Exit(0)))],
+        [(0, START), (0, SpawnFailed(1, "no"))],
+    ],
+    ids=["starting", "running", "stopping", "unknown", "backoff", "exited", "stopped", "failed"],
+)
+def test_a_fact_told_twice_changes_nothing(history: list[tuple[float, Event]]) -> None:
+    process = play(SPEC, *history)[-1].process
+    for _, fact in history:
+        if isinstance(fact, (Spawned, SpawnFailed, Exited, SignalFailed)):
+            assert transition(SPEC, process, fact, at(3)) == Step(process)
+    if process.state not in OUTSTANDING_STATES:
+        late = (born(1, 0), SpawnFailed(1, "no"), Exited(1, Exit(1)), SignalFailed(1, "EPERM"))
+        for fact in late:
+            assert transition(SPEC, process, fact, at(3)) == Step(process)
+
+
+def test_what_cannot_be_is_broken() -> None:
+    running = play(SPEC, (0, START), (0, born(1, 0)), (2, STARTED))[-1].process
+    with pytest.raises(Broken, match="web:web: SpawnFailed in state RUNNING"):
+        transition(SPEC, running, SpawnFailed(1, "x"), at(3))
+    assert TABLE[State.STOPPED, TimerFired] is impossible
+
+
+def test_resume_repeats_what_may_be_lost() -> None:
+    starting = play(SPEC, (0, START))[-1].process
+    assert resume(SPEC, starting, False, at(1)) == Step(starting, (Spawn(1),))
+    assert resume(SPEC, starting, True, at(1)) == Step(starting)
+    stopping = play(SPEC, (0, START), (0, born(1, 0)), (2, STOP))[-1].process
+    assert resume(SPEC, stopping, True, at(3)) == Step(stopping, (SendSignal(1, 15, 1, False),))
+
+
+def test_resume_of_a_run_that_nobody_holds_ends_it() -> None:
+    running = play(SPEC, (0, START), (0, born(1, 0)), (2, STARTED))[-1].process
+    step = resume(SPEC, running, False, at(9))
+    assert moves([step]) == ["RUNNING-EXITED", "EXITED-STARTING"]
+    assert step.moves[0].reason == "exited: exit status unknown; not expected"
+    unborn = play(SPEC, (0, START), (0, STOP))[-1].process
+    assert resume(SPEC, unborn, False, at(9)).process.state is State.STOPPED
+    stopped = Process()
+    assert resume(SPEC, stopped, False, at(9)) == Step(stopped)
+
+
+KEEPER_ACTIONS = ["birth", "deliver", "death", "repeat", "refuse"]
+TIMER_ACTIONS = ["wait", "due", "fire", "fire_any"]
+OPERATOR_ACTIONS = ["start", "stop", "signal", "replace"]
+# The usual course comes more often than the rest, or few histories would go far.
+ACTIONS = [*KEEPER_ACTIONS, *TIMER_ACTIONS, *OPERATOR_ACTIONS]
+ACTIONS += ["wait", "birth", "deliver", "deliver", "due", "death", "deliver", "start"]
+
+SPECS = st.builds(
+    SPEC._replace,
+    startsecs=st.sampled_from([0, 1, 3]),
+    startretries=st.sampled_from([-1, 0, 1, 3]),
+    stopwaitsecs=st.sampled_from([0, 1, 10]),
+    autorestart=st.sampled_from(list(Autorestart)),
+    stopsignal=st.sampled_from([15, 2]),
+)
+HISTORIES = st.lists(
+    st.tuples(st.sampled_from(ACTIONS), st.integers(min_value=0, max_value=60)), min_size=30, max_size=60
+)
+
+
+def check_promises(keeper: RudeKeeper) -> None:
+    process = keeper.process
+    outstanding = process.state in OUTSTANDING_STATES
+    assert len(keeper.living) <= 1
+    if not outstanding:
+        assert not keeper.living, f"{process.state}, and yet run {keeper.living} lives"
+        assert process.pid == 0
+    run = keeper.runs.get(process.run)
+    if run is not None:
+        known = run.told_spawned and not run.told_end
+        assert process.pid == (run.pid if known else 0)
+    if process.wanted and not outstanding:
+        assert process.timer is not None, "forgotten"
+    if keeper.wanted and not outstanding:
+        over = process.state is State.FATAL or (
+            process.state is State.EXITED
+            and (
+                keeper.spec.autorestart is Autorestart.NEVER
+                or (keeper.spec.autorestart is Autorestart.UNEXPECTED and process.expected_exit)
+            )
+        )
+        assert over or process.timer is not None, f"forgotten in {process.state}"
+    if process.state is State.FATAL:
+        assert process.failures > keeper.spec.startretries
+    if process.timer is not None:
+        assert process.timer.kind in {
+            State.STARTING: {TimerKind.STARTED},
+            State.BACKOFF: {TimerKind.RETRY},
+            State.EXITED: {TimerKind.RESTART},
+            State.STOPPING: {TimerKind.KILL},
+        }.get(process.state, set())
+
+
+@settings(max_examples=400, deadline=None)
+@given(SPECS, HISTORIES)
+def test_promises_hold_whatever_the_keeper_does(spec: ProcessSpec, history: list[tuple[str, int]]) -> None:
+    keeper = RudeKeeper(spec)
+    for action, choice in history:
+        keeper.act(action, choice)
+        check_promises(keeper)
+
+
+@settings(max_examples=100, deadline=None)
+@given(SPECS, HISTORIES)
+def test_a_stop_always_comes_to_an_end(spec: ProcessSpec, history: list[tuple[str, int]]) -> None:
+    keeper = RudeKeeper(spec)
+    for action, choice in history:
+        keeper.act(action, choice)
+    keeper.act("stop", 0)
+    keeper.act("birth", 1)
+    keeper.act("death", 0)
+    while keeper.undelivered:
+        keeper.act("deliver", 0)
+    assert keeper.process.state in (State.STOPPED, State.EXITED, State.FATAL)
+    assert keeper.process.timer is None
+    assert not keeper.living
