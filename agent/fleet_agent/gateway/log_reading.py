@@ -5,7 +5,7 @@ are read here, on a thread, since a disk may stall.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import closing
 from typing import NamedTuple
 
@@ -75,7 +75,7 @@ def start_of(request: LogRequest, log_id: str, end: int) -> int:
     return request.offset
 
 
-async def read_log(link: Link, request: LogRequest) -> AsyncIterator[agent_pb2.ReadLogResponse]:
+async def read_log(link: Link, request: LogRequest) -> AsyncGenerator[agent_pb2.ReadLogResponse, None]:
     """Chunks of at most 64 KiB; the first, perhaps empty, tells the cursor. A followed log has no end.
 
     Raises: NotFound for an unknown process or one without this log; Conflict as `start_of`.

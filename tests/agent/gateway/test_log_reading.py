@@ -1,16 +1,21 @@
 """Logs over the wire: their end, followed over rotations, resumed by cursor, refused with words."""
 
-import time
-from collections.abc import Iterator
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.running_gateway import SECONDS, refusal
-from fakes.supervisor import FakeLog
+from fakes.supervisor import FakeLog, FakeSupervisor
+from fleet_agent.gateway import log_reading
+from fleet_agent.gateway.link import Link
 from fleet_agent.gateway.log_reading import LogRequest, parse_request, start_of
 from fleet_api import wire
-from fleet_api.errors import BadRequest, Conflict, NotFound
+from fleet_api.errors import BadRequest, Conflict, FleetError, NotFound
 from fleet_api.v1 import agent_pb2, types_pb2
 
 
@@ -109,26 +114,52 @@ def test_logs_that_cannot_be_read_say_why(log: Any, fields: Any, cls: type, code
     assert error.code == code
 
 
-def test_the_gateway_keeps_no_file_open(log: Any) -> None:
-    gateway = log.gateway
-    stub = gateway.stub()
-    log.write(b"x" * 1000)
-
-    def open_logs() -> int:
-        folder = Path(f"/proc/{gateway.process.pid}/fd")
-        return sum("segment-" in str(link.resolve()) for link in folder.iterdir())
-
-    calls = [read_log(stub, follow=True, last_bytes=10) for _ in range(5)]
-    for call in calls:
-        assert take(call, 10)
+def test_no_file_stays_open_however_a_reader_ends(tmp_path: Path) -> None:
+    supervisor = FakeSupervisor([])
+    log = FakeLog(supervisor, tmp_path)
+    log.write(b"x" * 100)
     log.rotate()
-    assert joined(read_log(stub, last_bytes=500)) == b"x" * 500
-    refusal(lambda: list(read_log(stub, after=wire.log_cursor("log-0", 4))))
-    for call in calls:
-        call.cancel()
-    deadline = time.monotonic() + SECONDS
-    while open_logs():
-        assert time.monotonic() < deadline, f"{open_logs()} log files are still open"
+    supervisor.start()
+
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    async def until(condition: Callable[[], bool]) -> None:
+        while not condition():  # noqa: ASYNC110 - the kernel tells nobody when a file is closed
+            await asyncio.sleep(0.001)
+
+    async def read(link: Link, request: LogRequest) -> None:
+        async with contextlib.aclosing(log_reading.read_log(link, request)) as responses:
+            async for _ in responses:
+                pass
+
+    async def run() -> None:
+        link = Link(socket.socket(fileno=supervisor.theirs.detach()))
+        request = LogRequest("web", "stdout", "", None, 50, follow=False)
+        await asyncio.to_thread(int)  # the pool of threads opens what it needs
+        before = open_files()
+        await read(link, request)
+        assert open_files() == before
+        for wrong in (request._replace(log_id="log-0", offset=4), request._replace(process="nope")):
+            for follow in (False, True):
+                with pytest.raises(FleetError):
+                    await read(link, wrong._replace(follow=follow))
+        assert open_files() == before
+        follower = asyncio.ensure_future(read(link, request._replace(follow=True)))
+        await until(lambda: open_files() >= before + 2)
+        log.rotate()  # one more file here, and one more there
+        await until(lambda: open_files() >= before + 4)
+        follower.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await follower
+        await until(lambda: open_files() <= before + 1)
+        link.close()
+
+    try:
+        asyncio.run(asyncio.wait_for(run(), SECONDS))
+    finally:
+        log.close()
+        supervisor.end()
 
 
 # ---------------------------------------------------------------- pure

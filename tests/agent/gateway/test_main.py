@@ -287,6 +287,10 @@ def test_it_can_gain_no_rights(shared: Any) -> None:
     assert status_of(shared.process.pid)["NoNewPrivs"] == "1"
     for task in Path(f"/proc/{shared.process.pid}/task").iterdir():
         assert status_of(int(task.name))["NoNewPrivs"] == "1"
+    if os.geteuid() != 0:
+        # Not dumpable: another process of the same user cannot look into it.
+        with pytest.raises(PermissionError):
+            os.listdir(f"/proc/{shared.process.pid}/fd")
 
 
 @pytest.mark.root
