@@ -1,0 +1,398 @@
+"""The log thread, and the main loop's only way to it: commands go in, results come out, nothing blocks.
+
+A stream that prints little is read as soon as it prints, then no more than every 20 ms; one that filled
+half of its FIFO in that time is fast, and is read as often as it takes to find the FIFO half full. Fast ones
+take turns, a chunk each. With nothing to read the thread sleeps.
+"""
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from fleet_agent.core.model import LogSpec
+from fleet_agent.supervisor.logs import recovery
+from fleet_agent.supervisor.logs.activity import DEBUG, ERROR, INFO, WARN, ActivityLog
+from fleet_agent.supervisor.logs.answers import (
+    Drained,
+    LogDescribed,
+    LogGrew,
+    LogRotated,
+    LogTrouble,
+    Result,
+    RunClosed,
+)
+from fleet_agent.supervisor.logs.inflight import CHUNK_BYTES, InFlight, Journal
+from fleet_agent.supervisor.logs.library import Library
+from fleet_agent.supervisor.logs.streams import CLOSED, Pump, Run, Stream
+
+__all__ = [
+    "Drained",
+    "LogDescribed",
+    "LogGrew",
+    "LogRotated",
+    "LogTrouble",
+    "LogWorker",
+    "Result",
+    "RunClosed",
+]
+
+TURN_SECONDS = 0.02
+FULL_BYTES = CHUNK_BYTES // 2
+SHORTEST_NAP_SECONDS = 0.0001
+MAX_LINGERING_RUNS = 4
+
+
+def _no_crash(_step: str) -> None:
+    pass
+
+
+class LogWorker:
+    """Owns every log. All methods may be called from any thread and return at once, save `stop`."""
+
+    def __init__(
+        self,
+        runtime_dir: str,
+        state_dir: str,
+        notify: Callable[[], None],
+        new_id: Callable[[], str],
+        crash_at: Callable[[str], None] = _no_crash,
+    ) -> None:
+        """`notify` is called in the log thread when `results` has something for the first time.
+
+        Raises: OSError when the in-flight journal cannot be made.
+        """
+        boot_id = _boot_id()
+        self._journal = Journal(os.path.join(runtime_dir, "inflight"), boot_id, os.urandom(32))
+        self._notify = notify
+        self._commands: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._results: deque[Result] = deque()
+        self._library = Library(state_dir, new_id, time.monotonic, self._answer, self._tell, crash_at)
+        self._activity = ActivityLog(self._library)
+        self._pump = Pump(self._journal, self._library, self._overheard, crash_at)
+        self._pending: InFlight | None = None
+        self._runs: dict[tuple[str, int], Run] = {}
+        self._streams: dict[int, Stream] = {}
+        self._fast: list[Stream] = []
+        self._next_turn = 0.0
+        self._is_ending = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll = select.epoll()
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._wake_poll = select.poll()
+        self._wake_poll.register(self._wake, select.POLLIN)
+        self._thread = threading.Thread(target=self._work, name="logs", daemon=True)
+
+    # ------------------------------------------------------------ the main loop's side
+
+    def start(self) -> None:
+        """Start the thread; its first act is to finish what a killed supervisor had in flight."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Write what can be read now, and end; False when that took longer than `seconds`."""
+        self._command(self._end, time.monotonic() + seconds)
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def open_run(
+        self, process: str, run: int, streams: dict[str, int], logs: dict[str, LogSpec], strip: bool = False
+    ) -> None:
+        """Read these FIFOs into these logs from now on; the descriptors belong to the log thread now.
+
+        A stream without a log, or with one of an empty path, is read and thrown away. `strip` removes
+        escape sequences.
+        """
+        self._command(self._open_run, process, run, dict(streams), dict(logs), strip)
+
+    def ended(self, process: str, run: int) -> None:
+        """The child of this run is dead: answer Drained once all it printed is written.
+
+        Whoever else holds its streams is read on until they are closed (RunClosed), four runs of a
+        process at most: the oldest is let go of.
+        """
+        self._command(self._ended, process, run)
+
+    def write(self, process: str, stream: str, data: bytes, log: LogSpec | None = None) -> None:
+        """Add the supervisor's own words to the log of the latest run, or to `log` where none is open."""
+        self._command(self._write, process, stream, data, log)
+
+    def reopen(self) -> None:
+        """Close and open every log, as after somebody else rotated them."""
+        self._command(self._library.reopen)
+
+    def activity(self, level: int, line: str) -> None:
+        """Write a line of the activity log, stamped with the time of the call."""
+        if level >= self._activity.level:
+            self._command(self._activity.write, time.time(), level, line)
+
+    def configure_activity(self, path: str, maxbytes: int, backups: int, level: int, echo: bool) -> None:
+        """Where the activity log goes ("" for no file) from which level on, and whether to stdout, too."""
+        self._command(self._configure_activity, path, maxbytes, backups, level, echo)
+
+    def describe(self, request: int, process: str, stream: str, log: LogSpec, follow: bool) -> None:
+        """Ask for the files of a log: LogDescribed, then with `follow` LogGrew and LogRotated."""
+        self._command(self._library.describe, request, f"{process} {stream}", log, follow)
+
+    def forget(self, request: int) -> None:
+        """This request follows no more; answers that were under way may still come."""
+        self._command(self._library.forget, request)
+
+    def results(self) -> list[Result]:
+        """Take the answers there are."""
+        taken: list[Result] = []
+        while self._results:
+            taken.append(self._results.popleft())
+        return taken
+
+    def _command(self, act: Callable[..., None], *arguments: Any) -> None:
+        self._commands.append((act, arguments))
+        if len(self._commands) == 1:
+            os.eventfd_write(self._wake, 1)
+
+    # ------------------------------------------------------------ the thread
+
+    def _work(self) -> None:
+        self._guarded(self._recover)
+        while not self._is_ending:
+            if self._commands:
+                self._obey()
+            elif self._fast:
+                self._read_fast()
+            else:
+                rest = self._next_turn - time.monotonic()
+                if rest > 0:
+                    self._wake_poll.poll(rest * 1000)
+                    self._take_wake()
+                else:
+                    self._read_ready(-1)
+        self._library.close_all()
+
+    def _obey(self) -> None:
+        while self._commands:
+            act, arguments = self._commands.popleft()
+            self._guarded(act, *arguments)
+
+    def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
+        # One bad command must not end the thread that empties everybody's FIFOs.
+        try:
+            act(*arguments)
+        except Exception as error:
+            self._answer(LogTrouble("", f"the log thread failed: {type(error).__name__}: {error}", 0))
+
+    def _take_wake(self) -> None:
+        try:
+            os.eventfd_read(self._wake)
+        except BlockingIOError:
+            return
+
+    def _answer(self, result: Result) -> None:
+        self._results.append(result)
+        if len(self._results) == 1:
+            self._notify()
+
+    def _tell(self, line: str) -> None:
+        self._activity.write(time.time(), WARN, line)
+
+    def _overheard(self, stream: Stream, data: bytes) -> None:
+        text = data.decode("utf-8", "backslashreplace")
+        self._activity.write(time.time(), DEBUG, f"'{stream.run.process}' {stream.name} output:\n{text}")
+
+    # ------------------------------------------------------------ reading
+
+    def _read_ready(self, timeout_seconds: float) -> None:
+        """One turn: a chunk of each stream that has something."""
+        has_read = False
+        for fd, happened in self._epoll.poll(timeout_seconds):
+            if fd == self._wake:
+                self._take_wake()
+                continue
+            stream = self._streams.get(fd)
+            if stream is None or stream.is_fast:
+                continue
+            has_read = True
+            moved = self._move(stream)
+            if moved >= FULL_BYTES:
+                self._hasten(stream)
+            elif moved <= 0 and happened & (select.EPOLLHUP | select.EPOLLERR):
+                self._close(stream)
+        if has_read:
+            self._next_turn = time.monotonic() + TURN_SECONDS
+            self._library.tell_growth()
+
+    def _read_fast(self) -> None:
+        """A chunk of each fast stream whose nap is over; sleep when there is none."""
+        now = time.monotonic()
+        if now >= self._next_turn:
+            self._next_turn = now + TURN_SECONDS
+            self._library.tell_growth()
+            self._read_ready(0)
+        soonest = self._next_turn
+        for stream in tuple(self._fast):
+            if stream.wake <= now:
+                self._read_one_fast(stream, now)
+            soonest = min(soonest, stream.wake) if stream.is_fast else soonest
+        rest = soonest - time.monotonic()
+        if rest >= 0.001:
+            self._wake_poll.poll(rest * 1000)
+        elif rest > 0:
+            time.sleep(rest)
+
+    def _read_one_fast(self, stream: Stream, now: float) -> None:
+        moved = self._move(stream)
+        if moved >= FULL_BYTES:
+            stream.nap = stream.nap / 2 if stream.nap > SHORTEST_NAP_SECONDS else 0.0
+        elif moved < FULL_BYTES // 2:
+            stream.nap = max(2 * stream.nap, SHORTEST_NAP_SECONDS)
+            if stream.nap >= TURN_SECONDS:
+                self._slow_down(stream)
+        stream.wake = now + stream.nap
+
+    def _hasten(self, stream: Stream) -> None:
+        if not stream.is_fast:
+            stream.is_fast = True
+            stream.nap = stream.wake = 0.0
+            self._fast.append(stream)
+
+    def _slow_down(self, stream: Stream) -> None:
+        if stream.is_fast:
+            stream.is_fast = False
+            self._fast.remove(stream)
+
+    def _move(self, stream: Stream, is_probe: bool = False) -> int:
+        """Move a chunk; a stream that cannot be read is closed."""
+        try:
+            return self._pump.probe(stream) if is_probe else self._pump.move(stream)
+        except Exception as error:
+            what = f"{stream.run.process} {stream.name} is read no more: {type(error).__name__}: {error}"
+            self._activity.write(time.time(), ERROR, what)
+            self._journal.clear()
+            self._close(stream)
+            return CLOSED
+
+    def _close(self, stream: Stream) -> None:
+        """This stream has ended."""
+        if stream.fd not in self._streams:
+            return
+        self._slow_down(stream)
+        del self._streams[stream.fd]
+        self._epoll.unregister(stream.fd)
+        os.close(stream.fd)
+        run = stream.run
+        run.streams.remove(stream)
+        if stream.log is not None:
+            self._library.close(stream.log)
+        if run.is_ended and not run.streams:
+            del self._runs[(run.process, run.run)]
+            self._answer(RunClosed(run.process, run.run))
+
+    # ------------------------------------------------------------ runs
+
+    def _recover(self) -> None:
+        chunk, self._journal.left_behind = self._journal.left_behind, None
+        if chunk is not None and chunk.was_read_for_certain:
+            self._finish(chunk)
+        else:
+            self._pending = chunk
+
+    def _resolve_pending(self, process: str, run: int, stream: str, fd: int) -> None:
+        """The stream of a chunk that does not show whether it was read is here again: its FIFO tells."""
+        chunk = self._pending
+        if chunk is not None and chunk.origin[:3] == (process, run, stream):
+            self._pending = None
+            if self._pump.waiting(fd) < chunk.length:
+                self._finish(chunk)
+
+    def _finish(self, chunk: InFlight) -> None:
+        count = recovery.recover(chunk, self._library)
+        self._journal.clear()
+        origin = chunk.origin
+        self._activity.write(
+            time.time(),
+            INFO,
+            f"{origin.process} {origin.stream}: {count} bytes in flight were brought to the log",
+        )
+
+    def _open_run(
+        self, process: str, run_number: int, fds: dict[str, int], logs: dict[str, LogSpec], strip: bool
+    ) -> None:
+        run = Run(process, run_number)
+        replaced = self._runs.get((process, run_number))
+        if replaced is not None:
+            for stream in tuple(replaced.streams):
+                self._close(stream)
+        self._runs[(process, run_number)] = run
+        for name, fd in fds.items():
+            self._resolve_pending(process, run_number, name, fd)
+            spec = logs.get(name, LogSpec())
+            log = self._library.open(spec) if spec.path else None
+            os.set_blocking(fd, False)
+            stream = Stream(fd, run, name, log, strip)
+            run.streams.append(stream)
+            self._streams[fd] = stream
+            self._epoll.register(fd, select.EPOLLIN)
+
+    def _ended(self, process: str, run_number: int) -> None:
+        run = self._runs.get((process, run_number))
+        if run is None:
+            self._answer(Drained(process, run_number, True))
+            return
+        for stream in tuple(run.streams):
+            # What the dead child printed is in the FIFO by now; what comes later is somebody else's.
+            due = self._pump.waiting(stream.fd)
+            while due > 0 and (moved := self._move(stream)) > 0:
+                due -= moved
+            if stream.fd in self._streams and self._move(stream, is_probe=True) == CLOSED:
+                self._close(stream)
+        run.is_ended = True
+        self._answer(Drained(process, run_number, not run.streams))
+        if run.streams:
+            self._limit_lingering(process)
+        else:
+            del self._runs[(process, run_number)]
+
+    def _limit_lingering(self, process: str) -> None:
+        lingering = sorted(run.run for run in self._runs.values() if run.process == process and run.is_ended)
+        for number in lingering[:-MAX_LINGERING_RUNS]:
+            self._tell(
+                f"{process}: what is left of run {number} is read no more: it is the oldest of"
+                f" {len(lingering)} ended runs whose output somebody still holds"
+            )
+            for stream in tuple(self._runs[(process, number)].streams):
+                self._close(stream)
+
+    def _end(self, deadline: float) -> None:
+        for stream in tuple(self._streams.values()):
+            while time.monotonic() < deadline and self._move(stream) > 0:
+                pass
+        self._is_ending = True
+
+    def _write(self, process: str, stream_name: str, data: bytes, spec: LogSpec | None) -> None:
+        for run in reversed(self._runs.values()):
+            if run.process != process:
+                continue
+            for stream in run.streams:
+                if stream.name == stream_name and stream.log is not None:
+                    if stream.log.prepare(len(data)):
+                        stream.log.append(data)
+                    return
+        if spec is not None and spec.path:
+            log = self._library.open(spec)
+            if log.prepare(len(data)):
+                log.append(data)
+            self._library.close(log)
+
+    def _configure_activity(self, path: str, maxbytes: int, backups: int, level: int, echo: bool) -> None:
+        self._activity.configure(path, maxbytes, backups, level, echo)
+        self._pump.is_overheard = level <= DEBUG and (bool(path) or echo)
+
+
+def _boot_id() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
