@@ -10,8 +10,6 @@ from typing import NamedTuple
 from fleet_api.errors import FleetError
 from fleet_api.rows import ErrorRow, OutcomeRow, PositionRow, ProcessRow
 
-from fleet_cli import programs
-
 
 class Bucket(StrEnum):
     """Where a target ends: exactly one."""
@@ -88,28 +86,27 @@ class HostRecord(NamedTuple):
     error: ErrorRow | None
 
 
+_ANSWERED = frozenset({Bucket.OK, Bucket.FAILED})
+
+
 def error_row(error: FleetError) -> ErrorRow:
     """An error as answers carry it."""
     return ErrorRow(code=error.code, message=error.message, hint=error.hint)
 
 
-def settle_read(answers: Sequence[HostAnswer], terms: Sequence[str]) -> list[HostAnswer]:
-    """Judge a read of many hosts: a term that matches somewhere is no mistake where it does not.
+def settle_read(answers: Sequence[HostAnswer]) -> list[HostAnswer]:
+    """Judge a read of many hosts: a term that means something on one is no mistake where it does not.
 
-    A term that matches on no host at all fails every host that was asked for it.
+    A term that means nothing on any host fails every host that was asked for it.
     """
-    known = [
-        term
-        for term in terms
-        if any(
-            programs.is_match(term, row["group"], row["name"]) for answer in answers for row in answer.rows
-        )
-    ]
+    asked = [answer for answer in answers if answer.error is None and answer.bucket in _ANSWERED]
+    missing = [{error["message"] for error in answer.errors} for answer in asked]
+    everywhere = set.intersection(*missing) if missing else set()
     settled = []
     for answer in answers:
-        left = [error for error in answer.errors if programs.term_of(error["message"], known) is None]
+        left = [error for error in answer.errors if error["message"] in everywhere]
         bucket = answer.bucket
-        if bucket in {Bucket.OK, Bucket.FAILED} and answer.error is None:
+        if answer.error is None and bucket in _ANSWERED:
             bucket = Bucket.FAILED if left else Bucket.OK
         settled.append(answer._replace(errors=left, bucket=bucket))
     return settled

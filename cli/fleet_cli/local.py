@@ -61,7 +61,7 @@ class LocalAgent:
             errors=reply.get("errors", ()),
             position=reply.get("position"),
         )
-        return settle_read([answer], terms)[0]
+        return settle_read([answer])[0]
 
     def operate(self, change: Change) -> HostAnswer:
         """Carry out a change; asked again with the same key if the supervisor was replaced meanwhile.

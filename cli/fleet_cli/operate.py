@@ -62,7 +62,7 @@ def _remote(target: Target, change: Change, output: Output, *, yes: bool) -> int
         records = controller.hosts(target.hosts)
         if not records:
             raise BadRequest(
-                "EMPTY_HOST_SET", "no host is meant; nothing was sent", "`fleetctl hosts` lists hosts"
+                "EMPTY_TARGET", "no host is meant; nothing was sent", "`fleetctl hosts` lists hosts"
             )
         names = [record.name for record in records]
         if not confirm.is_agreed(change, names, invocation, is_agreed_already=yes):

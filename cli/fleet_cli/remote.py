@@ -18,7 +18,7 @@ from fleet_cli.settings import Settings
 READ_TIMEOUT_SECONDS = 30.0
 PROBE_SECONDS = 3.0
 
-_RETRIED = frozenset({"AGENT_UNAVAILABLE", "CONNECTION_REFUSED", "DRAINING", "CONTROLLER_DRAINING"})
+_RETRIED = frozenset({"AGENT_UNAVAILABLE", "CONNECTION_REFUSED", "CONTROLLER_LEAVING"})
 
 Message = TypeVar("Message")
 LogCursors = dict[str, tuple[str, int]]

@@ -52,11 +52,9 @@ def collect(
     return Collected(collected, is_interrupted, failure)
 
 
-def status(
-    invocation: Invocation, output: Output, terms: Sequence[str], collected: Collected, *, is_local: bool
-) -> int:
+def status(invocation: Invocation, output: Output, collected: Collected, *, is_local: bool) -> int:
     """Print a status; returns the exit code."""
-    answers = collected.answers if is_local else settle_read(collected.answers, terms)
+    answers = collected.answers if is_local else settle_read(collected.answers)
     code = exit_codes.of_status(
         [answer.bucket for answer in answers], [row["state"] for answer in answers for row in answer.rows]
     )
@@ -81,7 +79,7 @@ def status(
         invocation.print(table.wide_status(answers, has_colour, invocation.wall()))
     elif is_local or _is_plain(answers):
         for error in answers[0].errors if answers else ():
-            invocation.print(paint(shown(programs.missing_line(error["message"], terms)), "red", has_colour))
+            invocation.print(paint(shown(programs.missing_line(error["message"])), "red", has_colour))
         invocation.print(
             "\n".join(table.status(answer.rows, has_colour) for answer in answers if answer.rows)
         )

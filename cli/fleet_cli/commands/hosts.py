@@ -23,7 +23,7 @@ def hosts(target: Target, output: OutputOption = Output.TABLE) -> int:
     with target.connect() as controller:
         records = controller.hosts(expression)
     if not records:
-        raise BadRequest("EMPTY_HOST_SET", "the controller knows no host", "add hosts to its inventory")
+        raise BadRequest("EMPTY_TARGET", "the controller knows no host", "add hosts to its inventory")
     if output in {Output.JSON, Output.JSONL}:
         from fleet_cli.views import json
 

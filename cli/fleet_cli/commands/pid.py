@@ -26,11 +26,11 @@ def pid(target: Target, names: Programs = None, output: OutputOption = Output.TA
                 "USAGE", "pid on hosts requires a process name", "fleetctl pid PROGRAM... -H HOSTS"
             )
         with target.connect() as controller:
-            answers = settle_read(list(controller.status(target.hosts, names)), names)
-        return _report(target, names, answers, output, is_local=False)
+            answers = settle_read(list(controller.status(target.hosts, names)))
+        return _report(target, answers, output, is_local=False)
     if not names:
         return _keeper(target, output)
-    return _report(target, names, [target.agent().status(names)], output, is_local=True)
+    return _report(target, [target.agent().status(names)], output, is_local=True)
 
 
 def _keeper(target: Target, output: Output) -> int:
@@ -44,9 +44,7 @@ def _keeper(target: Target, output: Output) -> int:
     return exit_codes.OK
 
 
-def _report(
-    target: Target, names: list[str], answers: list[HostAnswer], output: Output, *, is_local: bool
-) -> int:
+def _report(target: Target, answers: list[HostAnswer], output: Output, *, is_local: bool) -> int:
     invocation = target.invocation
     records = [
         (answer.host, row["group"], row["name"], row["pid"])
@@ -68,7 +66,7 @@ def _report(
             invocation.print(f"{place}{number}")
     for answer in answers:
         for error in answer.errors:
-            line = f"No such process {programs.term_of(error['message'], names) or error['message']}"
+            line = f"No such process {programs.subject(error['message']) or error['message']}"
             invocation.tell(shown(line if is_local else f"{answer.host}: {line}"))
         if is_local and answer.error is not None:
             invocation.tell_error(FleetError(**answer.error))

@@ -22,7 +22,7 @@ def status(target: Target, programs: Programs = None, output: OutputOption = Out
     if target.is_remote:
         return _remote(target, terms, output)
     collected = report.Collected([target.agent().status(terms)])
-    return report.status(target.invocation, output, terms, collected, is_local=True)
+    return report.status(target.invocation, output, collected, is_local=True)
 
 
 def _remote(target: Target, terms: Sequence[str], output: Output) -> int:
@@ -31,4 +31,4 @@ def _remote(target: Target, terms: Sequence[str], output: Output) -> int:
         collected = report.collect(answers, target.invocation, output, "status", "status")
     if collected.failure is not None and not collected.answers:
         raise collected.failure
-    return report.status(target.invocation, output, terms, collected, is_local=False)
+    return report.status(target.invocation, output, collected, is_local=False)

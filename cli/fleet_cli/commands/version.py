@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 from fleet_api.errors import FleetError
+from fleet_api.version import VERSION
 
 from fleet_cli import exit_codes
 from fleet_cli.options import Output, OutputOption, Target, targeted
@@ -20,9 +21,7 @@ def version(target: Target, output: OutputOption = Output.TABLE) -> int:
 
     Exit code: 0 also when no agent runs here; that is said.
     """
-    from importlib.metadata import version as version_of
-
-    found: dict[str, Any] = {"fleetctl": version_of("fleet-manager")}
+    found: dict[str, Any] = {"fleetctl": VERSION}
     lines = [f"fleetctl    {found['fleetctl']}"]
     if target.is_remote:
         lines += _remote(target, found)
@@ -48,7 +47,7 @@ def _local(target: Target, found: dict[str, Any]) -> list[str]:
 
 
 def _remote(target: Target, found: dict[str, Any]) -> list[str]:
-    from fleet_api.hostset import fold
+    from fleet_cli.views.folded import hosts_text
 
     with target.connect() as controller:
         about = controller.about()
@@ -60,5 +59,5 @@ def _remote(target: Target, found: dict[str, Any]) -> list[str]:
         by_version[record.agent_version or "unknown"].append(record.name)
     lines = [f"controller  {shown(about['version'])}  fleet {shown(about['fleet'])}"]
     return lines + [
-        f"agent       {shown(number)}  {fold(names)}" for number, names in sorted(by_version.items())
+        f"agent       {shown(number)}  {hosts_text(names)}" for number, names in sorted(by_version.items())
     ]

@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from fleet_api.errors import BadRequest
 from fleet_api.hostset import fold
 from fleet_api.rows import display_name
 
 from fleet_cli.answers import Bucket, Change, HostAnswer
 from fleet_cli.views import lines
-from fleet_cli.views.ages import seen_text
+from fleet_cli.views.ages import age_text, seen_text, since
 from fleet_cli.views.text import STATE_COLOURS, columns, pad, paint, shown, wrap_hosts, wrap_words
 
 _LONGEST_NAME = 32
@@ -52,7 +53,7 @@ def status(answers: Sequence[HostAnswer], width: int | None, has_colour: bool, n
             hosts = by_state[state]
             found = reasons[group, name, state]
             why = next(iter(found)) if len(found) == 1 else ""
-            table.append(_Line(shown_name, state, f"{len(hosts)}/{total}", fold(hosts), why))
+            table.append(_Line(shown_name, state, f"{len(hosts)}/{total}", hosts_text(hosts), why))
             shown_name = ""
     return _join(_render(table, width, has_colour), trouble(answers, width, has_colour, now))
 
@@ -72,7 +73,7 @@ def change(
         total = sum(len(hosts) for hosts in by_text.values())
         shown_name = display_name(group, name)
         for (text, why), hosts in sorted(by_text.items(), key=lambda item: (-len(item[1]), item[0])):
-            table.append(_Line(shown_name, text, f"{len(hosts)}/{total}", fold(hosts), why))
+            table.append(_Line(shown_name, text, f"{len(hosts)}/{total}", hosts_text(hosts), why))
             shown_name = ""
     return _join(_render(table, width, has_colour), trouble(answers, width, has_colour, now))
 
@@ -92,12 +93,13 @@ def trouble(answers: Sequence[HostAnswer], width: int | None, has_colour: bool, 
                 answer.host
             )
         elif reachability is not None and reachability.state == "late":
-            equal["LATE", f"shown as it was {seen_text(reachability, now).strip('()')}"].append(answer.host)
+            age = since(reachability, now)
+            equal["LATE", f"shown as of {'long ago' if age is None else age_text(age)}"].append(answer.host)
         for error in answer.errors:
             equal["FAILED", error["message"]].append(answer.host)
         if answer.is_behind:
             equal["LATE", "may be shown as before your last change"].append(answer.host)
-    table = [(fold(hosts), bucket, why) for (bucket, why), hosts in equal.items()]
+    table = [(hosts_text(hosts), bucket, why) for (bucket, why), hosts in equal.items()]
     table.sort(key=lambda line: (line[1], line[0]))
     name_width = max([0, *(min(columns(hosts), _LONGEST_NAME) for hosts, _, _ in table)])
     state_width = max([0, *(len(bucket) for _, bucket, _ in table)])
@@ -122,12 +124,21 @@ def hints(answers: Iterable[HostAnswer]) -> list[str]:
         for error in [answer.error, *answer.errors]:
             if error is not None and error["hint"]:
                 cures[error["hint"]].append(answer.host)
-    return [f"hint ({fold(dict.fromkeys(hosts))}): {shown(cure)}" for cure, hosts in cures.items()]
+    return [f"hint ({hosts_text(dict.fromkeys(hosts))}): {shown(cure)}" for cure, hosts in cures.items()]
+
+
+def hosts_text(names: Iterable[str]) -> str:
+    """The folded names; names that no expression can mean are listed as they are."""
+    known = list(names)
+    try:
+        return fold(known)
+    except BadRequest:
+        return ",".join(shown(name) for name in sorted(known))
 
 
 def short_hosts(names: Iterable[str], width: int = 60) -> str:
     """A folded host set for the middle of a sentence."""
-    pieces = wrap_hosts(fold(names), width, 1)
+    pieces = wrap_hosts(hosts_text(names), width, 1)
     return " ".join(pieces).removesuffix(", all with -o wide")
 
 

@@ -46,9 +46,7 @@ def is_listed(row: OutcomeRow, terms: Sequence[str]) -> bool:
     """Whether an outcome has a line: of a whole group, what already was as asked has none."""
     if row["result"] != "unchanged":
         return True
-    return any(
-        programs.is_exact(term) and programs.is_match(term, row["group"], row["name"]) for term in terms
-    )
+    return programs.is_named(terms, row["group"], row["name"])
 
 
 def change(
@@ -56,8 +54,7 @@ def change(
 ) -> str:
     """The lines of one host: terms that match nothing first, then each process in order."""
     lines = [
-        paint(shown(programs.missing_line(error["message"], terms)), "red", has_colour)
-        for error in answer.errors
+        paint(shown(programs.missing_line(error["message"])), "red", has_colour) for error in answer.errors
     ]
     listed = [row for row in answer.outcomes if is_listed(row, terms)]
     if verb == "restart" and wait:

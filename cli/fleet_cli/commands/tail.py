@@ -1,0 +1,91 @@
+"""`fleetctl tail`: the end of a process's log, followed if asked."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from fleet_api.errors import BadRequest, FleetError, NotFound
+
+from fleet_cli import exit_codes
+from fleet_cli.log_output import LogOutput
+from fleet_cli.options import Target, targeted
+
+if TYPE_CHECKING:
+    from fleet_cli.local_log import Amount
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+DEFAULT_BYTES = 1600
+DEFAULT_FOLLOW_BYTES = 1024
+_USAGE = "fleetctl tail [-f] [-n LINES | -c BYTES] PROGRAM [stdout|stderr] [-H HOSTS]"
+
+
+@app.command()
+@targeted
+def tail(
+    target: Target,
+    name: Annotated[str | None, typer.Argument(metavar="PROGRAM", help="name or group:name")] = None,
+    channel: Annotated[str, typer.Argument(metavar="[stdout|stderr]", show_default=False)] = "stdout",
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as the log grows")] = False,
+    lines: Annotated[
+        int | None,
+        typer.Option("-n", "--lines", min=0, help="Begin so many lines before the end", metavar="N"),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option("-c", "--bytes", min=0, help="Begin so many bytes before the end", metavar="N"),
+    ] = None,
+) -> int:
+    """Print the end of a log; of several hosts, each line behind its host.
+
+    Exit code: 2 no such process or log, 4 a host did not answer, 130 ended with Ctrl-C.
+    """
+    if not name:
+        raise BadRequest("USAGE", "tail requires process name", _USAGE)
+    if channel not in {"stdout", "stderr"}:
+        raise BadRequest("USAGE", f"bad channel {channel!r}", _USAGE)
+    if lines is not None and size is not None:
+        raise BadRequest("USAGE", "-n and -c exclude each other", _USAGE)
+    from fleet_cli.local_log import Amount
+
+    default = DEFAULT_FOLLOW_BYTES if follow else DEFAULT_BYTES
+    amount = Amount(default if size is None else size, lines)
+    if follow:
+        target.invocation.tell("==> Press Ctrl-C to exit <==")
+    try:
+        if target.is_remote:
+            return _remote(target, name, channel, amount, follow=follow)
+        return _local(target, name, channel, amount, follow=follow)
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+
+
+def _local(target: Target, name: str, channel: str, amount: "Amount", *, follow: bool) -> int:
+    from fleet_cli import local_log
+
+    invocation = target.invocation
+    output = LogOutput(invocation, [])
+    read = local_log.follow if follow else local_log.show
+    try:
+        read(target.agent().path, name, channel, amount, invocation, output)
+    except NotFound as error:
+        words = "no log file" if error.code == "NO_LOG_FILE" else "no such process name"
+        invocation.tell_error(FleetError(error.code, f"{name}: ERROR ({words})", error.hint))
+        return exit_codes.FAILED
+    return exit_codes.OK
+
+
+def _remote(target: Target, name: str, channel: str, amount: "Amount", *, follow: bool) -> int:
+    from fleet_cli.remote_log import RemoteLog
+
+    with target.connect() as controller:
+        hosts = [record.name for record in controller.hosts(target.hosts)]
+        output = LogOutput(target.invocation, hosts)
+        log = RemoteLog(controller, hosts, name, channel, target.invocation, output)
+        try:
+            if follow:
+                log.follow(amount)
+            else:
+                log.show(amount)
+        finally:
+            output.finish()
+    return exit_codes.of_buckets(log.buckets.values())

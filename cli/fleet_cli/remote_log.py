@@ -1,0 +1,175 @@
+"""One log of a process on one or more hosts, through the controller; each host has its own cursor."""
+
+import threading
+from collections.abc import Sequence
+
+from fleet_api.errors import FleetError, Unavailable
+from fleet_api.hostset import fold
+
+from fleet_cli.answers import Bucket
+from fleet_cli.invocation import Invocation
+from fleet_cli.local_log import RESUME_SECONDS, Amount
+from fleet_cli.log_output import LogOutput, last_lines
+from fleet_cli.remote import Controller, LogCursors, LogPiece
+from fleet_cli.retry import Retry
+
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 10.0
+_FIRST_BYTES = 16 * 1024
+_MOST_BYTES = 64 * 1024 * 1024
+_SILENT = frozenset({Bucket.UNREACHABLE, Bucket.TIMED_OUT})
+
+
+class RemoteLog:
+    """Reads one log on these hosts. `buckets` tells how each host ended; hosts that did well are OK."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        hosts: Sequence[str],
+        process: str,
+        stream: str,
+        invocation: Invocation,
+        output: LogOutput,
+    ) -> None:
+        self.buckets = dict.fromkeys(hosts, Bucket.OK)
+        self._controller = controller
+        self._process = process
+        self._stream = stream
+        self._invocation = invocation
+        self._output = output
+        self._cursors: LogCursors = {}
+        self._away: set[str] = set()
+
+    def show(self, amount: Amount) -> None:
+        """Print the end of each log. Raises: what the controller refuses, or why it does not answer."""
+        if amount.lines is None:
+            self._read_all(amount.size)
+        else:
+            self._show_lines(amount.lines)
+        self._output.finish()
+
+    def follow(self, amount: Amount) -> None:
+        """Print the end of each log and whatever is added, until interrupted or no host is left.
+
+        A host that breaks off is asked again from its cursor, without losing or repeating a byte.
+        """
+        if amount.lines is not None:
+            self._show_lines(amount.lines)
+        pause = _FIRST_PAUSE_SECONDS
+        retry = self._invocation.retry()
+        while hosts := [host for host, bucket in self.buckets.items() if bucket is Bucket.OK]:
+            before = dict(self._cursors)
+            try:
+                self._follow_once(hosts, amount.size, pause)
+            except Unavailable as error:
+                if self._cursors != before:
+                    retry = Retry(self._invocation.clock, self._invocation.sleep, RESUME_SECONDS)
+                self._output.note("", f"{error.message}; asking again")
+                if not self._cursors or not retry.wait_or_give_up():
+                    raise
+            pause = (
+                _FIRST_PAUSE_SECONDS if self._cursors != before else min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            )
+        self._output.finish()
+
+    def _follow_once(self, hosts: list[str], last_bytes: int, pause: float) -> None:
+        call = self._controller.read_log(
+            fold(hosts), self._process, self._stream, last_bytes, self._cursors, follow=True
+        )
+        timer: threading.Timer | None = None
+        try:
+            for piece in call:
+                self._take(piece, can_resume=True)
+                if self._away and timer is None:
+                    # One call asks all hosts: it has to be made anew for those that broke off.
+                    timer = threading.Timer(pause, call.cancel)
+                    timer.start()
+        finally:
+            if timer is not None:
+                timer.cancel()
+                timer.join()
+        self._away.clear()
+        if timer is None and any(self.buckets[host] is Bucket.OK for host in hosts):
+            self._invocation.sleep(pause)  # it ended without a word
+
+    def _read_all(self, last_bytes: int) -> None:
+        retry = self._invocation.retry()
+        while True:
+            before = dict(self._cursors)
+            try:
+                for piece in self._controller.read_log(
+                    fold(self.buckets), self._process, self._stream, last_bytes, self._cursors, follow=False
+                ):
+                    self._take(piece, can_resume=False)
+                return
+            except Unavailable:
+                if self._cursors != before:
+                    retry.reset()
+                if not retry.wait_or_give_up():
+                    raise
+
+    def _show_lines(self, lines: int) -> None:
+        """Ask for more and more of each log's end until it holds the lines."""
+        size = max(_FIRST_BYTES, lines * 256)
+        hosts = list(self.buckets)
+        while hosts:
+            ends = self._ends(hosts, size)
+            short = []
+            for host in hosts:
+                data, start = ends.get(host, (b"", 0))
+                found = last_lines(data, lines) if lines else b""
+                if found is None and start > 0 and len(data) >= size and size < _MOST_BYTES:
+                    short.append(host)
+                else:
+                    self._output.write(host, data if found is None else found)
+            hosts, size = short, size * 8
+
+    def _ends(self, hosts: list[str], size: int) -> dict[str, tuple[bytes, int]]:
+        """The last `size` bytes of each log, and the absolute byte where they begin."""
+        pieces: dict[str, list[LogPiece]] = {}
+        for piece in self._controller.read_log(
+            fold(hosts), self._process, self._stream, size, {}, follow=False
+        ):
+            if piece.bucket is not None:
+                self._end(piece)
+            else:
+                pieces.setdefault(piece.host, []).append(piece)
+        result = {}
+        for host, parts in pieces.items():
+            data = b"".join(part.data for part in parts)
+            self._cursors[host] = (parts[-1].log_id, parts[-1].next_offset)
+            result[host] = (data, parts[-1].next_offset - len(data))
+        return result
+
+    def _take(self, piece: LogPiece, *, can_resume: bool) -> None:
+        host = piece.host
+        if piece.bucket is None:
+            self._output.gap(host, piece.lost_bytes)
+            self._output.write(host, piece.data)
+            self._cursors[host] = (piece.log_id, piece.next_offset)
+            return
+        error = piece.error
+        if can_resume and host in self._cursors:
+            if error is not None and error["code"] in {"LOG_CHANGED", "LOG_CURSOR_AHEAD"}:
+                self._output.note(host, "the log began anew")
+                self._cursors[host] = ("", 0)
+                self._away.add(host)
+                return
+            if piece.bucket in _SILENT:
+                if host not in self._away:
+                    self._output.note(
+                        host, f"{error['message'] if error else piece.bucket.words}; asking again"
+                    )
+                self._away.add(host)
+                return
+        self._end(piece)
+
+    def _end(self, piece: LogPiece) -> None:
+        assert piece.bucket is not None
+        self.buckets[piece.host] = piece.bucket
+        error = piece.error
+        why = error["message"] if error else piece.bucket.words
+        self._invocation.tell_error(
+            FleetError("LOG_ENDED", f"{piece.host}: {why}", error["hint"] if error else "")
+        )

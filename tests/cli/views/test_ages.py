@@ -1,0 +1,39 @@
+"""How long ago."""
+
+import pytest
+from fleet_cli.answers import Reachability
+from fleet_cli.views.ages import age_text, seen_text, since
+
+pytestmark = pytest.mark.pure
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "now"),
+        (0.9, "now"),
+        (1.0, "1s ago"),
+        (59.9, "59s ago"),
+        (60.0, "1m ago"),
+        (240.0, "4m ago"),
+        (3600.0, "1h ago"),
+        (86399.0, "23h ago"),
+        (200000.0, "2d ago"),
+    ],
+)
+def test_age(seconds: float, text: str) -> None:
+    assert age_text(seconds) == text
+
+
+def test_the_controllers_own_measure_is_preferred() -> None:
+    assert since(Reachability("late", last_seen_time=50.0, age_seconds=3.0), 100.0) == 3.0
+    assert since(Reachability("late", last_seen_time=50.0), 100.0) == 50.0
+    assert since(Reachability("late", last_seen_time=150.0), 100.0) == 0.0
+    assert since(Reachability("unreachable"), 100.0) is None
+    assert since(None, 100.0) is None
+
+
+def test_seen() -> None:
+    assert seen_text(Reachability("unreachable", age_seconds=240.0), 0.0) == "(last seen 4m ago)"
+    assert seen_text(Reachability("unreachable"), 0.0) == "(never seen)"
+    assert seen_text(None, 0.0) == ""
