@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+from fakes import certificates
+from fakes.agent import FakeAgent
 from fakes.certificates import Files, Pki
 from fleet_api import channel, identity
 from fleet_api.identity import Role
@@ -138,6 +140,20 @@ async def running(
             asked.leave.set()
             asked.hurry.set()
     store.close()
+
+
+@contextlib.asynccontextmanager
+async def one_host(
+    folder: Path, count: int = 2, **settings: Any
+) -> AsyncIterator[tuple[FakeAgent, Controller]]:
+    """The smallest fleet: one agent, web1, with `count` processes, and its controller, connected."""
+    pki = certificates.make(folder / "pki")
+    async with (
+        FakeAgent("web1", pki.agents["web1"], count=count) as agent,
+        running(folder, pki, {"web1": agent.address}, **settings) as controller,
+    ):
+        await controller.wait_until_connected("web1")
+        yield agent, controller
 
 
 async def _endpoint(path: Path, serving: "asyncio.Task[int]") -> str:
