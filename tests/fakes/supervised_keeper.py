@@ -23,7 +23,13 @@ from fleet_agent.link.channel import Channel
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "programs"
 DEADLINE_SECONDS = 20.0
+SLEEP = ["/bin/sleep", "1000"]
 M = TypeVar("M")
+
+
+def sh(script: str) -> list[str]:
+    """The argv of a shell script."""
+    return ["/bin/sh", "-c", script]
 
 
 def eventually(condition: Callable[[], object], what: str = "the condition") -> None:
@@ -128,6 +134,18 @@ class Link:
                     return data
                 data += piece
 
+    def has_nothing_new(self) -> bool:
+        """Hear what is there; whether nothing is left unexpected."""
+        self.turn(0.05)
+        return not self.heard
+
+    def wait_for_end(self) -> None:
+        """Wait until the keeper closes the link."""
+        end = time.monotonic() + DEADLINE_SECONDS
+        while not self.is_ended:
+            assert time.monotonic() < end, "the link does not end"
+            self.turn(1)
+
     def kill(self) -> None:
         """End this supervisor as kill -9 does: the process, the link and all descriptors at once."""
         with contextlib.suppress(ProcessLookupError):
@@ -151,7 +169,9 @@ class Link:
 class SupervisedKeeper:
     """The keeper process and its meeting point with the test."""
 
-    def __init__(self, folder: Path, supervisor: list[str] | None = None, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, supervisor: list[str] | None = None, kill_seconds: float = 10.0, **options: Any
+    ) -> None:
         self.folder = folder
         self.state = folder / "state"
         self._at = folder / "meet"
@@ -163,7 +183,13 @@ class SupervisedKeeper:
         argv = supervisor or [sys.executable, "-IS", str(PROGRAMS / "lend_link.py"), str(self._at)]
         self.notes = folder / "stderr"
         self._options = options
-        self._argv = [sys.executable, str(PROGRAMS / "run_keeper.py"), str(self.state), *argv]
+        self._argv = [
+            sys.executable,
+            str(PROGRAMS / "run_keeper.py"),
+            str(self.state),
+            str(kill_seconds),
+            *argv,
+        ]
         self._links: list[Link] = []
         self._known: set[int] = set()
         self.process = self._start()
@@ -185,6 +211,7 @@ class SupervisedKeeper:
         link = Link(Channel(socket.socket(fileno=fds[0])), int(data), meeting)
         self._links.append(link)
         if begin:
+            link.expect(messages.Hello)
             link.expect(messages.Begin)
             link.send(messages.Ready())
         return link

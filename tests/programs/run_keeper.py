@@ -1,4 +1,6 @@
-"""Runs a keeper in the state folder argv[1] whose supervisor is the command of the other arguments."""
+"""Runs a keeper in the state folder argv[1] whose supervisor is the command of argv[3:].
+
+argv[2] is the time in seconds that children have after SIGTERM when no supervisor stays up."""
 
 import os
 import resource
@@ -16,4 +18,7 @@ try:
     locks = folders.prepare(paths)
 except FleetError as error:
     sys.exit(str(error))
-sys.exit(Keeper(paths.runtime, sys.argv[2:], locks.runtime, dict(os.environb)).run())
+keeper = Keeper(
+    paths.runtime, sys.argv[3:], locks.runtime, dict(os.environb), kill_seconds=float(sys.argv[2])
+)
+sys.exit(keeper.run())

@@ -67,7 +67,10 @@ def _open_again(run: Run, index: int) -> int:
         sources.append(f"/proc/{run.pid}/fd/{fifos.STREAMS.index(stream)}")
     for source in sources:
         try:
-            return fifos.open_held([source], [stream])[0]
+            fd = fifos.open_held([source], [stream])[0]
+            # An end of file is only told by poll when a writer has come and gone since.
+            fifos.close(fifos.open_child([source]))
         except OSError:
             continue
+        return fd
     return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

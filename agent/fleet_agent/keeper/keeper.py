@@ -27,7 +27,8 @@ from fleet_agent.link.channel import Channel, Received
 
 _FRAMES_PER_TURN = 8
 _RECORDS_PER_TURN = 8
-_KILL_SECONDS = 10.0
+KILL_SECONDS = 10.0
+"""From SIGTERM to SIGKILL where the keeper stops the children itself."""
 # The wait status of a program that its starter could not execute.
 _NOT_STARTED = 127 << 8
 _ASKED = {
@@ -46,11 +47,17 @@ class Keeper:
     """
 
     def __init__(
-        self, runtime: str, supervisor_argv: Sequence[str], lock: Lock, environ: Mapping[bytes, bytes]
+        self,
+        runtime: str,
+        supervisor_argv: Sequence[str],
+        lock: Lock,
+        environ: Mapping[bytes, bytes],
+        kill_seconds: float = KILL_SECONDS,
     ) -> None:
         take_low_numbers()
         self._supervisor_argv = supervisor_argv
         self._lock = lock
+        self._kill_seconds = kill_seconds
         self._spare = Spare()
         self._holding = Holding(runtime, environ, self._spare)
         self._supervisor = offices.SupervisorLife()
@@ -107,7 +114,7 @@ class Keeper:
     def _timeout(self) -> float | None:
         if self._inbox or self._holding.has_unwritten:
             return 0.0
-        due = [*self._deadlines.values(), *self._gateways.leaving.values()]
+        due = [*self._deadlines.values(), *self._gateways.kills_due]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     # ------------------------------------------------------------ signals
@@ -240,7 +247,7 @@ class Keeper:
             self._leave(0)
             return
         self._holding.signal_all(signal.SIGTERM)
-        self._deadlines["kill"] = time.monotonic() + _KILL_SECONDS
+        self._deadlines["kill"] = time.monotonic() + self._kill_seconds
 
     # ------------------------------------------------------------ link
 

@@ -109,6 +109,11 @@ class Gateways:
                 self.leaving[pid] = math.inf
 
     @property
+    def kills_due(self) -> list[float]:
+        """When `end_late` has something to do."""
+        return [due for due in self.leaving.values() if due < math.inf]
+
+    @property
     def is_gone(self) -> bool:
         """Whether none is left."""
         return not self.pid and not self.leaving

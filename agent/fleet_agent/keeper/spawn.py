@@ -25,8 +25,8 @@ HANDLED_SIGNALS = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-# Popen's pipe.
-_SPARE_DESCRIPTORS = 2
+# Popen's pipe, and /dev/null for a stream that is not asked for.
+SPARE_DESCRIPTORS = 3
 _FAILED_STEPS = {
     "groups": "couldn't setuid to {uid}: Could not set groups of effective user",
     "gid": "couldn't setuid to {uid}: Could not set group id of effective user",
@@ -61,7 +61,7 @@ class Spare:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while len(self._fds) < _SPARE_DESCRIPTORS:
+            while len(self._fds) < SPARE_DESCRIPTORS:
                 self._fds.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         except OSError:
             # As many as there are; the next turn asks for the rest.
@@ -177,8 +177,9 @@ def _becoming(request: Spawn, told: int) -> Callable[[], None]:
             step = "chdir"
             if request.directory:
                 os.chdir(request.directory)
-        except OSError as error:
-            os.write(told, f"{step} {error.errno}".encode("ascii"))
+        except Exception as error:
+            code = error.errno if isinstance(error, OSError) else errno.EINVAL
+            os.write(told, f"{step} {code}".encode("ascii"))
             raise
         _reset_signals()
 
@@ -237,7 +238,7 @@ def _failure_of(error: OSError, request: Spawn) -> Failure:
     word = errno.errorcode.get(code, str(code))
     if error.filename is not None and error.filename == request.directory:
         return Failure("chdir", code, f"couldn't chdir to {request.directory}: {word}")
-    if error.filename is not None:
+    if error.filename is not None and error.filename == request.executable:
         return Failure("exec", code, f"couldn't exec {request.executable}: {word}")
     return of_resource(error, request.process, "fork")
 

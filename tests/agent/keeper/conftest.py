@@ -1,0 +1,11 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes.supervised_keeper import SupervisedKeeper
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[SupervisedKeeper]:
+    with SupervisedKeeper(tmp_path) as keeper:
+        yield keeper

@@ -1,0 +1,198 @@
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.supervised_keeper import PROGRAMS, SLEEP, Link, SupervisedKeeper, eventually, is_alive, sh
+from fleet_agent.keeper import adopt, procfs
+from fleet_agent.keeper.run_records import Run, RunRecords
+from fleet_agent.link import messages
+
+
+def kill_all_at_once(keeper: SupervisedKeeper, link: Link) -> None:
+    keeper.process.kill()
+    keeper.process.wait()
+    link.kill()
+
+
+def fifo_names(keeper: SupervisedKeeper) -> list[str]:
+    return sorted(os.listdir(keeper.state / "run" / "fifos"))
+
+
+def records(keeper: SupervisedKeeper) -> list[Path]:
+    return sorted((keeper.state / "run" / "runs").glob("*.json"))
+
+
+def test_a_new_keeper_has_the_children_of_one_that_was_killed(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    spawned = link.spawn("g:a", sh('trap "echo hup" HUP; echo up; while :; do sleep 0.01; done'))
+    keeper.note(spawned.pid)
+    assert link.read("g:a", 3) == b"up\n"
+    link.send(messages.SendSignal("g:a", 1, signal.SIGHUP, 4))
+    assert link.read("g:a", 4) == b"hup\n"
+    eventually(lambda: '"signals":4' in records(keeper)[0].read_text())
+    kill_all_at_once(keeper, link)
+    keeper.again()
+    link = keeper.accept(begin=False)
+    child = link.expect(messages.Child)
+    link.expect(messages.Begin)
+    assert child == messages.Child(
+        "g:a",
+        1,
+        spawned.pid,
+        spawned.monotonic,
+        spawned.wall,
+        4,
+        ["stdin", "stdout", "stderr"],
+        spawned.fifos,
+        adopted=True,
+    )
+    link.ask_spawn("g:a", SLEEP)
+    link.send(messages.SendSignal("g:a", 1, signal.SIGHUP, 4))
+    link.send(messages.SendSignal("g:a", 1, signal.SIGHUP, 5))
+    assert link.read("g:a", 4) == b"hup\n"
+    link.send(messages.SendSignal("g:a", 1, signal.SIGKILL, 6))
+    exited = link.exited("g:a")
+    assert (exited.pid, exited.status) == (spawned.pid, -1)
+    link.send(messages.Release("g:a", 1))
+    eventually(lambda: not fifo_names(keeper) and not records(keeper))
+
+
+def test_what_a_child_writes_while_nobody_lives_is_kept(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    spawned = link.spawn("g:a", [sys.executable, "-IS", str(PROGRAMS / "write_numbers.py")])
+    keeper.note(spawned.pid)
+    data = link.read("g:a", 5000)
+    kill_all_at_once(keeper, link)
+    keeper.again()
+    link = keeper.accept()
+    data += link.read("g:a", 150_000)
+    lines = data.split(b"\n")[:-1]
+    assert lines == [b"%d" % number for number in range(len(lines))]
+    assert is_alive(spawned.pid)
+
+
+def test_a_child_that_ended_meanwhile_is_told_with_unknown_status(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    dead = link.spawn("g:a", SLEEP).pid
+    keeper.note(link.spawn("g:b", SLEEP).pid)
+    eventually(lambda: len(records(keeper)) == 2)
+    kill_all_at_once(keeper, link)
+    os.kill(dead, signal.SIGKILL)
+    eventually(lambda: not is_alive(dead))
+    keeper.again()
+    link = keeper.accept(begin=False)
+    child = link.expect(messages.Child, lambda m: m.process == "g:a")
+    assert (child.pid, child.status, child.adopted) == (dead, -1, True)
+    assert child.ended_wall > 0
+    link.expect(messages.Begin)
+    assert link.read_all("g:a") == b""
+    link.send(messages.Release("g:a", 1))
+    eventually(lambda: len(records(keeper)) == 1)
+
+
+@pytest.mark.parametrize(
+    "content", [None, '{"version":1,"process":"g:a","run":3,', '{"version":99}', "\x00" * 50]
+)
+def test_a_run_without_a_good_record_is_found_by_its_fifos(
+    keeper: SupervisedKeeper, content: str | None
+) -> None:
+    link = keeper.accept()
+    pid = keeper.note(link.spawn("g:a/ä", SLEEP, run=3).pid)
+    ended = link.spawn("g:b", SLEEP).pid
+    eventually(lambda: len(records(keeper)) == 2)
+    kill_all_at_once(keeper, link)
+    os.kill(ended, signal.SIGKILL)
+    eventually(lambda: not is_alive(ended))
+    for path in records(keeper):
+        path.unlink()
+        if content is not None:
+            path.write_text(content)
+    keeper.again()
+    link = keeper.accept(begin=False)
+    child = link.expect(messages.Child)
+    link.expect(messages.Begin)
+    assert link.has_nothing_new() or [type(m) for m in link.heard] == [messages.Hello]
+    assert (child.process, child.run, child.pid, child.status) == ("g:a/ä", 3, pid, None)
+    assert len(fifo_names(keeper)) == 3
+    assert ("is no run record" in keeper.said()) is (content is not None)
+    os.kill(pid, signal.SIGKILL)
+    assert link.exited("g:a/ä", 3).status == -1
+
+
+def test_fifos_that_were_removed_are_reached_through_the_child(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    pid = keeper.note(link.spawn("g:a", sh("read line; echo got $line; sleep 1000")).pid)
+    eventually(lambda: records(keeper))
+    kill_all_at_once(keeper, link)
+    for name in fifo_names(keeper):
+        (keeper.state / "run" / "fifos" / name).unlink()
+    keeper.again()
+    link = keeper.accept()
+    os.write(link.ends["g:a", 1]["stdin"], b"it\n")
+    assert link.read("g:a", 7) == b"got it\n"
+    assert is_alive(pid)
+
+
+def test_leftover_fifos_are_swept(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    link.send(messages.Detach())
+    keeper.wait()
+    link.kill()
+    fifos = keeper.state / "run" / "fifos"
+    fifos.mkdir(mode=0o700)
+    os.mkfifo(fifos / "old.1.out")
+    os.mkfifo(fifos / "strange")
+    keeper.again()
+    link = keeper.accept(begin=False)
+    link.expect(messages.Begin)
+    assert fifo_names(keeper) == []
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "fifos").mkdir()
+    run = Run("g:a", 1, "g%3Aa.1", [], str(tmp_path / "fifos"))
+    run.pid = os.getpid()
+    run.boot_id = "this boot"
+    found = procfs.stat(run.pid)
+    assert found is not None
+    run.ticks = found.ticks
+    return run
+
+
+def test_the_same_process_is_watched(run: Run) -> None:
+    assert adopt.take_over(run, "this boot")
+    assert run.status is None
+    assert run.pidfd >= 0
+    os.close(run.pidfd)
+
+
+@pytest.mark.parametrize("change", ["ticks", "boot_id", "zombie"])
+def test_another_process_of_the_same_pid_is_not_ours(run: Run, change: str) -> None:
+    zombie = 0
+    if change == "ticks":
+        run.ticks += 1
+    elif change == "boot_id":
+        run.boot_id = "an earlier boot"
+    else:
+        run.pid = zombie = os.spawnv(os.P_NOWAIT, "/bin/true", ["true"])
+        os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
+        found = procfs.stat(zombie)
+        assert found is not None
+        assert not found.is_alive
+        run.ticks = found.ticks
+    before = len(os.listdir("/proc/self/fd"))
+    assert adopt.take_over(run, "this boot")
+    assert (run.status, run.pidfd) == (adopt.UNKNOWN_STATUS, -1)
+    assert len(os.listdir("/proc/self/fd")) == before
+    if zombie:
+        os.waitpid(zombie, 0)
+
+
+def test_a_run_that_was_never_forked_is_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    RunRecords(str(tmp_path / "runs"), str(tmp_path / "fifos")).write(run)
+    run.pid = 0
+    assert not adopt.take_over(run, "this boot")

@@ -1,0 +1,190 @@
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.supervised_keeper import SupervisedKeeper, sh
+from fleet_agent.keeper import spawn
+from fleet_agent.link import messages
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+NOBODY = 65534
+
+
+@contextlib.contextmanager
+def many_open_files(count: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < count + 100:
+        pytest.skip(f"the hard limit of open files is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, hard))
+    fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for fd in fds:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# What any user may run: the interpreter of the tests may stand in a folder of root.
+REPORT = """
+grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn|SigCgt):' /proc/$$/status
+echo nofile: $(ulimit -n)
+echo umask: $(umask)
+echo cwd: $(pwd)
+"""
+
+
+def parse(text: str) -> dict[str, list[str]]:
+    return {line.split(":")[0]: line.split(":")[1].split() for line in text.splitlines()}
+
+
+def report_of(request: messages.Spawn, spare: spawn.Spare) -> dict[str, list[str]]:
+    reading, writing = os.pipe()
+    try:
+        pid = spawn.start_child(request, [writing], dict(os.environb), spare)
+        assert isinstance(pid, int), pid
+        os.close(writing)
+        with open(reading, closefd=False) as file:
+            text = file.read()
+        assert os.waitpid(pid, 0)[1] == 0
+        return parse(text)
+    finally:
+        os.close(reading)
+
+
+def request(**fields: Any) -> messages.Spawn:
+    return messages.Spawn("g:a", 1, "/bin/sh", ["sh", "-c", REPORT], {}, streams=["stdout"], **fields)
+
+
+@pytest.mark.parametrize("user", [None, pytest.param(NOBODY, marks=needs_root)])
+def test_a_keeper_with_many_open_files_gives_its_child_the_usual_limit(user: int | None) -> None:
+    spare = spawn.Spare()
+    with many_open_files(1500):
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        report = report_of(request(nofile=1024, uid=user), spare)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+    assert report["nofile"] == ["1024"]
+
+
+def test_without_spare_descriptors_the_limit_would_be_in_the_way() -> None:
+    spare = spawn.Spare()
+    with many_open_files(1500), spare:
+        taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(spawn.SPARE_DESCRIPTORS)]
+        outcome = spawn.start_child(request(nofile=1024), [1], {}, spawn.Spare())
+        for fd in taken:
+            os.close(fd)
+    assert isinstance(outcome, spawn.Failure)
+    assert outcome.stage == "limit"
+
+
+def test_popen_never_waits_for_what_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    spare = spawn.Spare()
+    first = spawn.start_child(request(), [1], dict(os.environb), spare)
+    assert isinstance(first, int)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    second = spawn.start_child(request(), [1], dict(os.environb), spare)
+    assert isinstance(second, int)
+    assert os.waitpid(first, os.WNOHANG)[0] == first, "its status is still there"
+    os.waitpid(second, 0)
+
+
+@needs_root
+def test_another_user_with_its_groups() -> None:
+    fields = {"uid": NOBODY, "gid": 65533, "groups": [65533, 7, 8]}
+    report = report_of(request(**fields, directory="/dev", umask=0o077), spawn.Spare())
+    assert report["Uid"] == [str(NOBODY)] * 4
+    assert report["Gid"] == ["65533"] * 4
+    assert sorted(report["Groups"]) == ["65533", "7", "8"]
+    assert report["umask"] == ["0077"]
+    assert report["cwd"] == ["/dev"]
+
+
+@needs_root
+def test_without_groups_another_user_does_not_keep_those_of_root() -> None:
+    assert report_of(request(uid=NOBODY, gid=65533), spawn.Spare())["Groups"] == ["65533"]
+    assert report_of(request(uid=NOBODY), spawn.Spare())["Groups"] == []
+
+
+@needs_root
+def test_the_folder_is_entered_as_the_other_user(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    failure = spawn.start_child(
+        request(uid=NOBODY, gid=NOBODY, directory=str(hidden)), [1], {}, spawn.Spare()
+    )
+    assert isinstance(failure, spawn.Failure)
+    assert (failure.stage, failure.message) == ("chdir", f"couldn't chdir to {hidden}: EACCES")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"uid": -2}, "couldn't setuid to -2: "),
+        ({"uid": NOBODY, "gid": -2}, "couldn't setuid to 65534: "),
+        ({"uid": NOBODY, "groups": [1] * 70_000}, "Could not set groups of effective user"),
+    ],
+)
+def test_a_user_that_cannot_be_is_named(fields: dict[str, Any], words: str) -> None:
+    failure = spawn.start_child(request(**fields), [1], {}, spawn.Spare())
+    assert isinstance(failure, spawn.Failure)
+    assert failure.stage == "setuid"
+    assert words in failure.message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may become another user")
+def test_a_plain_user_cannot_become_another(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    link.ask_spawn("g:a", ["/bin/true"], uid=0)
+    failed = link.expect(messages.SpawnFailed)
+    assert (failed.stage, failed.errno) == ("setuid", 1)
+    assert failed.message == "couldn't setuid to 0: Can't drop privilege as nonroot user"
+
+
+def test_the_own_user_is_no_switch(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    link.spawn("g:a", sh(REPORT), uid=os.geteuid(), gid=0, groups=[1, 2])
+    report = parse(link.read_all("g:a").decode())
+    assert report["Uid"] == [str(os.geteuid())] * 4
+    assert [int(group) for group in report["Groups"]] == os.getgroups()
+
+
+@needs_root
+def test_another_user_may_open_its_streams_again(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    link.spawn(
+        "g:a", ["/bin/sh", "-c", "echo one > /dev/stdout; echo two > /dev/stderr"], uid=NOBODY, gid=NOBODY
+    )
+    assert link.read_all("g:a") == b"one\n"
+    assert link.read_all("g:a", "stderr") == b"two\n"
+
+
+@pytest.mark.parametrize("user", [None, pytest.param(NOBODY, marks=needs_root)])
+def test_a_keeper_that_was_started_with_signals_ignored_or_blocked_hands_none_on(
+    tmp_path: Path, user: int | None
+) -> None:
+    def hostile() -> None:
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTSTP, signal.SIGUSR1, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR2])
+
+    with SupervisedKeeper(tmp_path, preexec_fn=hostile) as keeper:
+        link = keeper.accept()
+        link.spawn("g:a", ["/bin/cat", "/proc/self/status"], uid=user)
+        report = parse(link.read_all("g:a").decode())
+        assert [int(report[key][0], 16) for key in ("SigBlk", "SigIgn", "SigCgt")] == [0, 0, 0]
+
+
+def test_what_the_starter_left_open_does_not_reach_the_children(tmp_path: Path) -> None:
+    def hostile() -> None:
+        os.dup2(1, 57, inheritable=True)
+
+    with SupervisedKeeper(tmp_path, preexec_fn=hostile, close_fds=False) as keeper:
+        link = keeper.accept()
+        link.spawn("g:a", ["/bin/ls", "/proc/self/fd"])
+        assert link.read_all("g:a").split() == [b"0", b"1", b"2", b"3"], "3 is the folder that is listed"
