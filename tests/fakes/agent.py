@@ -48,7 +48,6 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
         self.operate: Operate | None = None
         self.loses_answer = False  # carries the operation out, then drops every connection
         self.log = b""
-        self.log_lost = 0
         self.log_breaks_at: int | None = None
         self.chunk_bytes = 1000
         self.snapshot_rows = 1000
@@ -58,6 +57,7 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
         self.results: dict[str, agent_pb2.OperateResponse] = {}
         self.carried_out = 0
         self.log_readers = 0
+        self.log_sent = 0  # bytes
         self._news = asyncio.Event()
         self._server: grpc.aio.Server | None = None
         for index in range(count):
@@ -292,6 +292,7 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
                     data = self.log[at : at + self.chunk_bytes]
                     yield agent_pb2.ReadLogResponse(chunk=wire.log_chunk("log", at, data))
                     at += len(data)
+                    self.log_sent += len(data)
                 if not request.follow:
                     return
                 await asyncio.sleep(0.01)

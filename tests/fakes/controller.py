@@ -13,7 +13,8 @@ import grpc.aio
 from fakes import certificates
 from fakes.agent import FakeAgent
 from fakes.certificates import Files, Pki
-from fleet_api import channel, identity
+from fleet_api import channel, identity, status_codes
+from fleet_api.errors import FleetError
 from fleet_api.identity import Role
 from fleet_api.v1 import controller_pb2, controller_pb2_grpc
 from fleet_controller import config, main
@@ -73,6 +74,10 @@ class Controller:
         name = identity.make(self._pki.fleet, Role.CONTROLLER, self._pki.controller.identity.name).dns_name
         return channel.open_channel(self.address, files.load(), name)
 
+    @staticmethod
+    def error_of(error: grpc.aio.AioRpcError) -> FleetError:
+        return status_codes.from_rpc_error(error)
+
     async def status(
         self, expression: str = "", *terms: str, at_least: Any = ()
     ) -> dict[str, list[controller_pb2.HostStatus]]:
@@ -108,6 +113,14 @@ class Controller:
             message.host: message
             async for message in self.stub.OperateFleet(request, timeout=DEADLINE_SECONDS)
         }
+
+
+async def wait_until(condition: Callable[[], object]) -> None:
+    """Return once the condition holds."""
+    until = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < until, "it did not come to that"
+        await asyncio.sleep(0.01)
 
 
 def selector(expression: str) -> controller_pb2.HostSelector:
