@@ -71,14 +71,16 @@ def read_text(path: str) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise BadRequest("CONFIG_UNREADABLE", f"could not read config file {path}: {reason}") from error
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise BadRequest("CONFIG_UNREADABLE", f"could not read config file {path}: not a regular file")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            message = f"could not read config file {path}: {error.strerror}"
-            raise BadRequest("CONFIG_UNREADABLE", message) from error
+    except OSError as error:
+        message = f"could not read config file {path}: {error.strerror}"
+        raise BadRequest("CONFIG_UNREADABLE", message) from error
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         raise BadRequest("CONFIG_TOO_LARGE", f"config file {path} is larger than {MAX_FILE_BYTES} bytes")
     return _decode(data)

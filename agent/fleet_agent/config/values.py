@@ -102,7 +102,8 @@ def to_octal(text: str) -> int:
 def to_signal(text: str) -> int:
     """The number of a signal given by name, with or without SIG, in any case, or by number."""
     name = text.strip().upper()
-    known = {found.name: int(found) for found in signal.Signals} | {"SIGCLD": int(signal.SIGCHLD)}
+    # The module, not the enumeration: that has no aliases such as SIGCLD.
+    known = {key: int(found) for key, found in vars(signal).items() if isinstance(found, signal.Signals)}
     number = known.get(name, known.get(f"SIG{name}"))
     if number is not None:
         return number

@@ -1,0 +1,76 @@
+"""The words about a process."""
+
+import signal
+import time
+
+import pytest
+from fleet_agent.core.describe import (
+    LocalTime,
+    description,
+    exit_text,
+    signal_name,
+    stop_time_text,
+    uptime,
+)
+from fleet_agent.core.model import Exit, Now, Process, ProcessSpec, State
+
+pytestmark = pytest.mark.pure
+
+SPEC = ProcessSpec("web", "web", "run")
+NOW = Now(5000.0, 1.7e9)
+
+
+def describe(process: Process) -> str:
+    return description(process, SPEC, NOW, lambda _: LocalTime(11, 21, 19, 37))
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (Exit(0), "exit status 0"),
+        (Exit(127), "exit status 127"),
+        (Exit(None, 15), "terminated by SIGTERM"),
+        (Exit(None, 11, True), "terminated by SIGSEGV (core dumped)"),
+        (Exit(None, 40), "terminated by signal 40"),
+        (Exit(), "exit status unknown"),
+    ],
+)
+def test_exit_text(end: Exit, text: str) -> None:
+    assert exit_text(end) == text
+
+
+@pytest.mark.skipif(int(signal.SIGUSR1) != 10, reason="the table holds Linux's numbers")
+def test_signal_names_are_the_kernels() -> None:
+    for known in signal.Signals:
+        assert signal.Signals[signal_name(known)] == known
+
+
+@pytest.mark.parametrize(
+    ("process", "text"),
+    [
+        (Process(State.RUNNING, pid=7, started=Now(4909.0, 0)), "pid 7, uptime 0:01:31"),
+        (Process(State.RUNNING, pid=7, started=Now(9999.0, 0)), "pid 7, uptime 0:00:00"),
+        (Process(State.BACKOFF, spawn_error="Exited too quickly"), "Exited too quickly"),
+        (Process(State.FATAL), 'unknown error (try "tail web")'),
+        (Process(State.STOPPED), "Not started"),
+        (Process(State.STOPPED, stopped_wall=1.0), "Nov 21 07:37 PM"),
+        (Process(State.EXITED, stopped_wall=1.0, spawn_error="Bad exit code 1"), "Nov 21 07:37 PM"),
+        (Process(State.STARTING, pid=7, started=NOW), ""),
+        (Process(State.STOPPING, pid=7, started=NOW), ""),
+        (Process(State.UNKNOWN), ""),
+    ],
+)
+def test_description(process: Process, text: str) -> None:
+    assert describe(process) == text
+
+
+def test_uptime_is_of_what_lives() -> None:
+    assert uptime(Process(State.RUNNING, pid=7, started=Now(4990.0, 0)), NOW) == 10.0
+    assert uptime(Process(State.EXITED, started=Now(4990.0, 0)), NOW) is None
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_stop_time_reads_as_strftime_does(hour: int) -> None:
+    parts = time.struct_time((2025, 3, 4, hour, 5, 0, 1, 63, 0))
+    local = LocalTime(parts.tm_mon, parts.tm_mday, parts.tm_hour, parts.tm_min)
+    assert stop_time_text(local) == time.strftime("%b %d %I:%M %p", parts)
