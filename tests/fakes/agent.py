@@ -40,6 +40,7 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
         # The script.
         self.is_beating = True
         self.supervisor_age = 0.0
+        self.ends_streams = False  # each watch ends after its snapshot
         self.thawed = asyncio.Event()  # cleared: as after SIGSTOP, the kernel accepts and nobody answers
         self.thawed.set()
         self.refusal: FleetError | None = None  # what every call is answered with
@@ -191,7 +192,7 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
             for part in self._snapshot():
                 yield part
         incarnation = self.incarnation
-        while True:
+        while not self.ends_streams:
             await self.thawed.wait()
             news = self._news
             for event in [event for event in self.events if event.sequence > told]:

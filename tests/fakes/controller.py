@@ -16,6 +16,7 @@ from fakes.certificates import Files, Pki
 from fleet_api import channel, identity, status_codes
 from fleet_api.errors import FleetError
 from fleet_api.identity import Role
+from fleet_api.tls import Credentials
 from fleet_api.v1 import controller_pb2, controller_pb2_grpc
 from fleet_controller import config, main
 from fleet_controller.inventory import InventoryFile
@@ -61,7 +62,7 @@ class Controller:
     def __init__(self, address: str, pki: Pki, log: io.StringIO, asked: main.Asked) -> None:
         self.address = address
         self.asked = asked
-        self._pki = pki
+        self._server_name = identity.make(pki.fleet, Role.CONTROLLER, pki.controller.identity.name).dns_name
         self._log = log
         self.channel = self.open_channel(pki.operator)
         self.stub = controller_pb2_grpc.ControllerServiceStub(self.channel)
@@ -71,8 +72,14 @@ class Controller:
         return self._log.getvalue()
 
     def open_channel(self, files: Files) -> grpc.aio.Channel:
-        name = identity.make(self._pki.fleet, Role.CONTROLLER, self._pki.controller.identity.name).dns_name
-        return channel.open_channel(self.address, files.load(), name)
+        return channel.open_channel(self.address, files.load(), self._server_name)
+
+    def open_unchecked_channel(self, files: Files) -> grpc.aio.Channel:
+        """A channel with credentials that do not fit together; the server is to judge them."""
+        certificate, key, ca = (Path(path).read_bytes() for path in (files.certificate, files.key, files.ca))
+        return channel.open_channel(
+            self.address, Credentials(certificate, key, ca, files.identity), self._server_name
+        )
 
     @staticmethod
     def error_of(error: grpc.aio.AioRpcError) -> FleetError:
