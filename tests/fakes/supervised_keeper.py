@@ -170,10 +170,15 @@ class SupervisedKeeper:
     """The keeper process and its meeting point with the test."""
 
     def __init__(
-        self, folder: Path, supervisor: list[str] | None = None, kill_seconds: float = 10.0, **options: Any
+        self,
+        folder: Path,
+        supervisor: list[str] | None = None,
+        state: Path | None = None,
+        kill_seconds: float = 10.0,
+        **options: Any,
     ) -> None:
         self.folder = folder
-        self.state = folder / "state"
+        self.state = state or folder / "state"
         self._at = folder / "meet"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._at.unlink(missing_ok=True)

@@ -145,16 +145,15 @@ def stem_of(process: str, run: int) -> str:
 def from_stem(stem: str) -> tuple[str, int] | None:
     """The process and the run of a stem, None when it does not tell."""
     name, _, run = stem.rpartition(".")
-    if not name or "~" in name or not run.isdecimal():
-        return None
     head, *parts = name.split("%")
     try:
         data = head.encode("ascii") + b"".join(
             bytes.fromhex(part[:2]) + part[2:].encode("ascii") for part in parts
         )
+        known = os.fsdecode(data), int(run)
     except ValueError:
         return None
-    return os.fsdecode(data), int(run)
+    return known if known[0] and stem_of(*known) == stem else None
 
 
 class RunRecords:

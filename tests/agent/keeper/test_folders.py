@@ -1,0 +1,115 @@
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.supervised_keeper import SupervisedKeeper
+from fleet_agent.keeper import folders
+from fleet_api.errors import Conflict, Denied
+from fleet_api.paths import AgentPaths, agent_paths
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> AgentPaths:
+    return agent_paths(str(tmp_path / "below" / "state"), os.geteuid(), {})
+
+
+def mode(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def give_up(locks: folders.Locks) -> None:
+    locks.state.close()
+    locks.runtime.close()
+
+
+def test_folders_are_ours_alone(paths: AgentPaths) -> None:
+    locks = folders.prepare(paths)
+    assert mode(paths.state) == mode(paths.runtime) == 0o700
+    assert locks.state.holder() == str(os.getpid())
+    give_up(locks)
+    give_up(folders.prepare(paths))
+
+
+def test_a_second_agent_is_told_of_the_first(paths: AgentPaths) -> None:
+    locks = folders.prepare(paths)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(
+        Conflict, match=rf"an agent \(pid {os.getpid()}\) already runs .*{paths.state}"
+    ) as caught:
+        folders.prepare(paths)
+    assert caught.value.code == "AGENT_RUNNING"
+    assert len(os.listdir("/proc/self/fd")) == before
+    give_up(locks)
+
+
+def test_what_is_left_of_an_agent_is_waited_for(paths: AgentPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    locks = folders.prepare(paths)
+    leftover = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[locks.runtime.fd]
+    )
+    locks.runtime.tell(leftover.pid)
+    give_up(locks)
+    monkeypatch.setattr(folders, "_LEFTOVER_SECONDS", 0.1)
+    with pytest.raises(Conflict, match=f"pid {leftover.pid}.*still uses"):
+        folders.prepare(paths)
+    monkeypatch.setattr(folders, "_LEFTOVER_SECONDS", 20.0)
+    leftover.kill()
+    give_up(folders.prepare(paths))
+    leftover.communicate()
+
+
+@needs_root
+@pytest.mark.parametrize("which", ["state", "runtime"])
+def test_a_folder_of_another_user_is_refused_by_name(paths: AgentPaths, which: str) -> None:
+    path = getattr(paths, which)
+    os.makedirs(path)
+    os.chown(path, 65534, 65534)
+    with pytest.raises(Denied, match=f"the folder {path} belongs to uid 65534, not to uid 0"):
+        folders.prepare(paths)
+
+
+def test_a_folder_that_others_may_write_is_refused(paths: AgentPaths) -> None:
+    os.makedirs(paths.state)
+    os.chmod(paths.state, 0o1777)
+    with pytest.raises(Denied, match="mode 1777: others may write"):
+        folders.prepare(paths)
+
+
+def test_a_link_to_another_place_is_followed_only_if_the_place_is_ours(
+    paths: AgentPaths, tmp_path: Path
+) -> None:
+    os.makedirs(os.path.dirname(paths.state))
+    os.symlink("/tmp", paths.state)
+    with pytest.raises(Denied):
+        folders.prepare(paths)
+    os.unlink(paths.state)
+    (tmp_path / "mine").mkdir(mode=0o700)
+    os.symlink(tmp_path / "mine", paths.state)
+    give_up(folders.prepare(paths))
+
+
+def test_a_file_in_the_place_of_the_folder(paths: AgentPaths) -> None:
+    os.makedirs(os.path.dirname(paths.state))
+    Path(paths.state).write_text("")
+    with pytest.raises(Denied, match="is no folder"):
+        folders.prepare(paths)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Denied, match=r"cannot make the folder .*Not a directory"):
+        folders.prepare(agent_paths(str(tmp_path / "file" / "state"), os.geteuid(), {}))
+
+
+def test_two_keepers_on_one_state_folder(keeper: SupervisedKeeper, tmp_path: Path) -> None:
+    keeper.accept()
+    (tmp_path / "other").mkdir()
+    with SupervisedKeeper(tmp_path / "other", state=keeper.state) as second:
+        assert second.wait() == 1
+        assert f"an agent (pid {keeper.process.pid}) already runs" in second.said()
+    assert keeper.process.poll() is None
