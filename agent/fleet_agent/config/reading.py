@@ -73,7 +73,7 @@ class Reading:
 
     def _convert(self, option: Option, text: str, entry: Entry) -> Any:
         # Equal texts give one shared value: a thousand processes of one program differ in little.
-        folder = os.path.dirname(entry.place.file) if option.relative_to == "file" else self.working
+        folder = self.working if option.relative_to != "file" else os.path.dirname(entry.place.file)
         key = (id(option), text, folder)
         if key in self._converted:
             return self._converted[key]

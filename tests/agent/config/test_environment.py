@@ -1,6 +1,7 @@
 """environment=."""
 
 import pytest
+from fleet_agent.config import environment
 from fleet_agent.config.environment import doubts, to_environment
 from fleet_api.errors import BadRequest
 from hypothesis import given
@@ -68,3 +69,20 @@ def test_quoted_values_come_back(pairs: dict[str, str]) -> None:
     text = ",".join(f"{key}={quote(value)}" for key, value in pairs.items())
     assert dict(to_environment(text)) == pairs
     assert doubts(text) == []
+
+
+@given(st.text(alphabet="aB1,;= \n\t\"'\\#/.-é", max_size=14))
+def test_the_quick_way_reads_what_shlex_reads(text: str) -> None:
+    if environment._PLAIN.fullmatch(text) is None:
+        return
+    tokens = environment._tokens(text)
+    starts = range(0, len(tokens), 4)
+    assert all(tokens[start + 1] == "=" for start in starts)
+    assert to_environment(text) == tuple({tokens[start]: tokens[start + 2] for start in starts}.items())
+    assert all(tokens[start] == "," for start in range(3, len(tokens), 4))
+
+
+def test_a_hostile_value_does_not_take_for_ever() -> None:
+    for text in ("a" * 100_000, 'a="' + " " * 100_000, "a=1" + " " * 100_000 + "\\", "a=1,," * 20_000):
+        with pytest.raises(BadRequest):
+            to_environment(text)
