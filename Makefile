@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml .ci/bootstrap
 	@.ci/bootstrap $(VENV)
 
 demo: $(STAMP) ## a controller and five agents on this machine; ONCE=1 shows, checks and ends
-	@$(PY) demo/run.py $(if $(ONCE),--once)
+	@$(PY) docs/demo/run.py $(if $(ONCE),--once)
 
 test: check ## check, then every test; as root once more as a plain user
 	@.ci/test $(VENV)
@@ -32,7 +32,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }
 
 types: $(STAMP)
-	@$(BIN)/mypy agent controller cli proto tests $(patsubst %/,%,$(sort $(dir $(wildcard benchmarks/*.py demo/*.py))))
+	@$(BIN)/mypy agent controller cli proto tests $(patsubst %/,%,$(sort $(dir $(wildcard benchmarks/*.py docs/demo/*.py))))
 
 imports: $(STAMP)
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports

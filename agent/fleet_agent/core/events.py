@@ -98,17 +98,34 @@ Effect = Spawn | SendSignal
 
 
 class Move(NamedTuple):
-    """One change of state. `pid` is that of the run it tells of, also when the run has just ended.
+    """One change of state: `process` as it is right after it, before what else the same event brings.
 
-    `tries` counts failed starts (STARTING, BACKOFF); `expected` belongs to EXITED.
+    `pid` is that of the run it tells of, also when the run has just ended.
     """
 
     old: State
-    new: State
-    reason: str
+    process: Process
     pid: int = 0
-    tries: int = 0
-    expected: bool = True
+
+    @property
+    def new(self) -> State:
+        """The state it leads to."""
+        return self.process.state
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return self.process.reason
+
+    @property
+    def tries(self) -> int:
+        """Failed starts in a row, this one included."""
+        return self.process.failures
+
+    @property
+    def expected(self) -> bool:
+        """Whether the run that ended did so as it may."""
+        return self.process.expected_exit
 
 
 class Step(NamedTuple):

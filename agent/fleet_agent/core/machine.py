@@ -119,14 +119,7 @@ def _move(step: Step, new: State, reason: str, now: Now, **changes: Any) -> Step
     """The step, one move further."""
     old = step.process
     process = old._replace(state=new, reason=reason, changed_wall=now.wall, **changes)
-    move = Move(
-        old.state,
-        new,
-        reason,
-        pid=process.pid or old.pid,
-        tries=process.failures,
-        expected=process.expected_exit,
-    )
+    move = Move(old.state, process, process.pid or old.pid)
     return Step(process, step.effects, (*step.moves, move))
 
 

@@ -24,6 +24,7 @@ from fleet_agent.link.messages import (
     Child,
     Exited,
     GatewayEnded,
+    GatewayStarted,
     Hello,
     Leave,
     Message,
@@ -104,6 +105,8 @@ class Agent:
                 error = f"signal {message.signal}: {os.strerror(message.errno)}"
                 if message.process in self._roster:
                     self._roster.apply(message.process, events.SignalFailed(message.run, error))
+            case GatewayStarted():
+                self._gateways.pid = message.pid
             case GatewayEnded():
                 if self._shutdown is None:
                     self._gateways.on_ended(message, self._loop.now())

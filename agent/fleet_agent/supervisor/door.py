@@ -17,6 +17,7 @@ from fleet_agent.supervisor.sessions import Handler, Session
 
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_SESSIONS = 256
+ACCEPT_PAUSE_SECONDS = 1.0
 
 
 class Door:
@@ -45,18 +46,25 @@ class Door:
             connection, _ = self._socket.accept()
         except OSError as error:
             self._report(f"door: a connection could not be accepted: {error.strerror}")
+            # It still waits, and the loop would come back here at once.
+            self._loop.forget(self._socket.fileno())
+            self._loop.after(ACCEPT_PAUSE_SECONDS, self._listen_again)
             return
         refusal = self._refusal(connection)
         if refusal is not None:
-            # A few bytes into an empty socket buffer: this cannot block.
-            connection.sendall(encode({"id": 0, "error": refusal.to_wire()}))
-            connection.close()
+            # A few bytes into an empty socket buffer cannot block; whoever has left needs no answer.
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(encode({"id": 0, "error": refusal.to_wire()}))
             return
         uid = _peer_uid(connection)
         channel = Channel(connection, MAX_REQUEST_BYTES)
         self._sessions.add(
             Session(self._loop, channel, user_name(uid), self._handler, self._sessions.discard)
         )
+
+    def _listen_again(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.watch(self._socket.fileno(), self._accept)
 
     def _refusal(self, connection: socket.socket) -> Denied | None:
         uid = _peer_uid(connection)

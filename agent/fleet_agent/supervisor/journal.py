@@ -8,8 +8,9 @@ they tell of is alive.
 
     {"v":1,"incarnation":"…","boot":"…","sequence":41}          header: number of the last change before
     {"id":"web:web_0","p":{…}}                                   snapshot: one line a process
-    {"n":42,"t":1790000000.1,"id":"web:web_0","old":"RUNNING","why":"…","p":{…}}   a change
-    {"n":43,"t":…,"id":"web:web_0","gone":true,…}                it left the configuration
+    [{"n":42,"t":1790000000.1,"id":"web:web_0","old":"RUNNING","why":"…","p":{…}},…]
+                                                                 the changes that one event brought
+    [{"n":43,"t":…,"id":"web:web_0","gone":true,…}]              it left the configuration
     {"left":true}                                                the agent stopped in order
 """
 
@@ -36,8 +37,8 @@ class Change(NamedTuple):
     process: Process
     removed: bool = False
 
-    def to_line(self) -> bytes:
-        """As one line of the journal."""
+    def to_entry(self) -> dict[str, Any]:
+        """As the journal keeps it."""
         entry: dict[str, Any] = {
             "n": self.sequence,
             "t": self.wall,
@@ -48,11 +49,11 @@ class Change(NamedTuple):
         }
         if self.removed:
             entry["gone"] = True
-        return _line(entry)
+        return entry
 
     @classmethod
     def from_entry(cls, entry: dict[str, Any]) -> "Change":
-        """The inverse of `to_line`, after JSON."""
+        """The inverse of `to_entry`."""
         return cls(
             entry["n"],
             entry["t"],
@@ -102,8 +103,8 @@ class Journal:
         self._open_next(processes)
 
     def append(self, changes: list[Change], processes: Callable[[], dict[str, Process]]) -> None:
-        """Write changes; they count as having happened from here on."""
-        data = b"".join(change.to_line() for change in changes)
+        """Write what one event brought, whole or not at all; it counts as having happened from here on."""
+        data = _line([change.to_entry() for change in changes])
         _write_all(self._fd, data)
         self.sequence = changes[-1].sequence
         self._written += len(data)
@@ -198,12 +199,15 @@ def _entries(path: str) -> Iterator[dict[str, Any]]:
                 entry = json.loads(line)
             except ValueError:
                 return
-            if not line.endswith(b"\n") or not isinstance(entry, dict):
+            if not line.endswith(b"\n"):
                 return
-            yield entry
+            if isinstance(entry, list):
+                yield from entry
+            elif isinstance(entry, dict):
+                yield entry
 
 
-def _line(entry: dict[str, Any]) -> bytes:
+def _line(entry: dict[str, Any] | list[dict[str, Any]]) -> bytes:
     return json.dumps(entry, separators=(",", ":")).encode("ascii") + b"\n"
 
 

@@ -252,8 +252,6 @@ class Requests:
     def _configure(self, session: Session, number: int, arguments: Frame) -> None:
         if not session.is_gateway:
             raise Denied("GATEWAY_ONLY", "only the gateway may ask for its configuration")
-        pid = arguments.get("pid")
-        self._gateways.pid = pid if isinstance(pid, int) else 0
         identity = self._identity
         session.answer(number, self._gateways.configuration(identity.host_id, identity.identifier))
 

@@ -100,12 +100,14 @@ class Roster:
         sequence = self._journal.sequence
         changes = []
         for number, move in enumerate(step.moves, sequence + 1):
-            process = step.process._replace(state=move.new, reason=move.reason)
-            changes.append(Change(number, now.wall, id_, move.old.value, move.reason, process))
-        if not changes:
+            changes.append(Change(number, now.wall, id_, move.old.value, move.reason, move.process))
+        if not step.moves or step.moves[-1].process != step.process:
             # No move, but a fact that a new supervisor must know: a pid, a signal sent, a wish.
             reason = step.process.reason
-            changes.append(Change(sequence + 1, now.wall, id_, before.state.value, reason, step.process))
+            old = changes[-1].process.state if changes else before.state
+            changes.append(
+                Change(sequence + len(changes) + 1, now.wall, id_, old.value, reason, step.process)
+            )
         self._journal.append(changes, self.states)
         self._arm(id_, step.process)
         for effect in step.effects:

@@ -4,10 +4,11 @@ A session turns frames into requests and answers into frames. What it does not k
 and what fails is answered; what cannot be read any further ends the session and nothing else.
 """
 
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from fleet_api.errors import BadRequest, FleetError
+from fleet_api.errors import BadRequest, Broken, FleetError
 from fleet_api.frames import Frame
 
 from fleet_agent.link.channel import Channel
@@ -136,6 +137,12 @@ class Session:
                 self._handler.handle(self, number, verb, frame)
         except FleetError as error:
             self.fail(number, error)
+        except Exception as error:
+            # A bug in one answer must not end supervision; its story belongs on stderr.
+            traceback.print_exc()
+            self.fail(
+                number, Broken("INTERNAL", f"{verb}: {type(error).__name__}: {error}", "please report this")
+            )
 
     def _cancel(self, number: int) -> None:
         cancel = self._streams.pop(number, None)

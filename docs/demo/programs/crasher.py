@@ -1,0 +1,5 @@
+"""Crashes at birth, each time."""
+
+import sys
+
+sys.exit("cannot find my database")
