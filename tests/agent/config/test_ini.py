@@ -182,9 +182,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_text(f"{tmp_path}/gone")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "x", b"")
     os.chmod(path, 0)
+    if os.access(path, os.R_OK):
+        pytest.skip("root reads every file")
     with pytest.raises(BadRequest, match="could not read config file"):
         read_text(path)
