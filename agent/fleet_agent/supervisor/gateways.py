@@ -111,6 +111,9 @@ class Gateways:
 
     def on_ended(self, message: GatewayEnded, now: float) -> None:
         """It ended: start it again, at once unless it died young."""
+        if message.pid not in {0, self.pid}:
+            # An older one, of an earlier supervisor or already replaced.
+            return
         self._close_session()
         self.pid = 0
         young = now - self._began < MIN_LIFE_SECONDS
@@ -134,6 +137,7 @@ class Gateways:
         main = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gateway", "main.py")
         argv = [sys.executable, "-P", main, "--link-fd", "3", "--port-fd", "4"]
         self._close_session()
+        self.pid = 0
         self._session = Session(
             self._loop, Channel(ours), GATEWAY_ACTOR, self._handler, self._on_session_end, is_gateway=True
         )
