@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Coroutine
 from typing import Any, NamedTuple, NoReturn
 
@@ -98,7 +99,7 @@ async def _serve(link: Link, setup: Setup, facts: AgentFacts) -> int:
     pulse = Pulse(lambda: link.call("ping"), monotonic)
     door = Door(setup.credentials.identity.fleet if setup.credentials else None)
     watching = Watching(link, copy, feed, pulse, monotonic, time.time)
-    service = AgentService(facts, door, link, copy, feed, watching, monotonic)
+    service = AgentService(facts, door, link, copy, feed, watching, monotonic, _new_id)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(feed.run()), tasks.create_task(pulse.run())]
         try:
@@ -118,6 +119,10 @@ async def _serve(link: Link, setup: Setup, facts: AgentFacts) -> int:
         finally:
             for task in running:
                 task.cancel()
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
 
 
 async def _first_of(*conditions: Coroutine[Any, Any, object]) -> None:

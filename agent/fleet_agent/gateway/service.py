@@ -71,6 +71,7 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         feed: Feed,
         watching: Watching,
         monotonic: Callable[[], float],
+        new_id: Callable[[], str],
     ) -> None:
         self._facts = facts
         self._door = door
@@ -79,6 +80,7 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         self._feed = feed
         self._watching = watching
         self._monotonic = monotonic
+        self._new_id = new_id
 
     async def GetAgent(
         self, request: agent_pb2.GetAgentRequest, context: Context
@@ -161,6 +163,7 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
                 "WRONG_FLEET", f"the change is meant for fleet {row['fleet_id']}; this is fleet {fleet}"
             )
         row["actor"] = actor(peer, row["actor"])
+        row["operation_id"] = row["operation_id"] or self._new_id()
         return row
 
     async def _operation(self, answer: dict[str, Any]) -> agent_pb2.OperateResponse:

@@ -112,6 +112,9 @@ def test_the_certificate_says_who_asked(launch: Any) -> None:
         "controller/main",
     ]
     assert (contexts[0]["reason"], contexts[0]["key"]) == ("tired", "k1")
+    ids = [context["operation_id"] for context in contexts]
+    assert all(ids)
+    assert len(set(ids)) == 4
     assert (contexts[2]["fleet_id"], contexts[2]["epoch"]) == ("test", 3)
 
 
