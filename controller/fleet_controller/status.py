@@ -75,17 +75,17 @@ class StatusTeller:
         message.behind = position is not None and not fleet.has_reached(view, position)
         chosen, errors = selection.select(self._terms, view.processes)
         message.errors.extend(wire.error_to_proto(error) for error in errors)
-        size = 0
-        for id_ in chosen:
-            held = view.processes[id_]
-            size += held.row.ByteSize()
-            if message.processes and (size > BYTES_A_MESSAGE or len(message.processes) >= ROWS_A_MESSAGE):
-                message.more = True
-                yield message
-                message = _continued(message)
-                size = held.row.ByteSize()
-            _add(message, held, now.monotonic)
-        yield message
+        held = iter([view.processes[id_] for id_ in chosen])
+        chunks = list(
+            wire.size_bounded((view.processes[id_].row for id_ in chosen), BYTES_A_MESSAGE, ROWS_A_MESSAGE)
+        )
+        for number, chunk in enumerate(chunks, 1):
+            message.processes.extend(chunk)
+            for row, one in zip(message.processes, held, strict=False):
+                _grow(row, now.monotonic - one.at)
+            message.more = number < len(chunks)
+            yield message
+            message = _continued(message)
 
 
 def host_message(state: FleetState, name: str, heartbeat_seconds: float) -> controller_pb2.Host:
@@ -126,17 +126,16 @@ def _continued(message: controller_pb2.HostStatus) -> controller_pb2.HostStatus:
     )
 
 
-def _add(message: controller_pb2.HostStatus, held: fleet.Held[types_pb2.Process], now: float) -> None:
-    """Add a row; what grows with time is told as of now, by the agent's clock and our waiting since."""
-    row = message.processes.add()
-    row.CopyFrom(held.row)
+def _grow(row: types_pb2.Process, seconds: float) -> None:
+    """Tell what grows with time as of now: by the agent's own clock, and our waiting since."""
     if not row.HasField("uptime"):
         return
-    uptime = wire.seconds_of(row.uptime) + max(0.0, now - held.at)
-    row.uptime.seconds = int(uptime)
-    row.uptime.nanos = int(uptime % 1 * wire.NANOS)
+    uptime = row.uptime
+    total = uptime.seconds + uptime.nanos / wire.NANOS + max(0.0, seconds)
+    uptime.seconds = whole = int(total)
+    uptime.nanos = int((total - whole) * wire.NANOS)
     if row.state == types_pb2.Process.RUNNING and row.pid:
-        row.description = rows.running_description(row.pid, uptime)
+        row.description = rows.running_description(row.pid, total)
 
 
 def _reachability_message(reach: fleet.Reachability) -> controller_pb2.Reachability:

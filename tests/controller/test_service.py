@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -41,7 +42,7 @@ def test_only_operators_of_this_fleet_are_let_in(tmp_path: Path, who: str) -> No
                     files = files._replace(ca=pki.ca)
             channel = controller.open_unchecked_channel(files)
             stub = controller_pb2_grpc.ControllerServiceStub(channel)
-            calls = [
+            calls: list[Any] = [
                 stub.GetController(controller_pb2.GetControllerRequest(), timeout=10),
                 stub.ListHosts(controller_pb2.ListHostsRequest(hosts=selector("")), timeout=10).read(),
                 stub.GetStatus(controller_pb2.GetStatusRequest(hosts=selector("")), timeout=10).read(),
@@ -106,7 +107,7 @@ def test_garbage_silence_and_vanishing_clients_harm_nobody(tmp_path: Path) -> No
                 sock.sendall([b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"\xff" * 5000][number % 3])
             for sock in sockets[:10]:
                 sock.close()
-            calls = [
+            calls: list[Any] = [
                 controller.stub.GetStatus(controller_pb2.GetStatusRequest(hosts=selector("")))
                 for _ in range(20)
             ]

@@ -174,12 +174,34 @@ def reachability(host: str, view: View[Row], now: float, heartbeat_seconds: floa
         return Reachability(Reach.CONNECTING, None, view.proof, age)
     if view.link is Link.DOWN:
         return Reachability(Reach.UNREACHABLE, _since(view.error, age), view.proof, age)
-    proof = None if view.proof is None else view.proof.monotonic
-    judged = lease.judge(proof, now, heartbeat_seconds)
-    error = None
-    if judged.reach is Reach.UNREACHABLE:
-        error = _silence(host, view, judged, now, heartbeat_seconds)
-    return Reachability(judged.reach, error, view.proof, age)
+    gateway, supervisor = _judge(view, now, heartbeat_seconds)
+    if gateway.reach is Reach.UNREACHABLE:
+        error = Unavailable(
+            NOT_ANSWERING,
+            f"{host}: {gateway.words}",
+            "the host may be off, stopped or cut off; its processes do not depend on that",
+        )
+        return Reachability(Reach.UNREACHABLE, error, view.proof, age)
+    if supervisor.reach is Reach.UNREACHABLE:
+        since = "" if age is None else f": no answer since {lease.in_words(age)}"
+        error = Unavailable(
+            "SUPERVISOR_NOT_ANSWERING",
+            f"{host}: its gateway answers, its supervisor does not{since}",
+            f"look at the agent on {host}: `fleetctl status` there asks the supervisor itself",
+        )
+        return Reachability(Reach.UNREACHABLE, error, view.proof, age)
+    is_late = Reach.LATE in (gateway.reach, supervisor.reach)
+    return Reachability(Reach.LATE if is_late else Reach.CONNECTED, None, view.proof, age)
+
+
+def _judge(view: View[Row], now: float, heartbeat_seconds: float) -> tuple[lease.Lease, lease.Lease]:
+    """The leases of gateway and supervisor.
+
+    A beat tells an answer of the supervisor that is some time old already; one heartbeat is in order.
+    """
+    heard = None if view.heard is None else view.heard.monotonic
+    proof = None if view.proof is None else view.proof.monotonic + heartbeat_seconds
+    return lease.judge(heard, now, heartbeat_seconds), lease.judge(proof, now, heartbeat_seconds)
 
 
 def _since(error: FleetError | None, age: float | None) -> FleetError | None:
@@ -187,23 +209,6 @@ def _since(error: FleetError | None, age: float | None) -> FleetError | None:
     if error is None or error.code != NOT_ANSWERING or age is None:
         return error
     return Unavailable(NOT_ANSWERING, f"no answer since {lease.in_words(age)}: {error.message}", error.hint)
-
-
-def _silence(
-    host: str, view: View[Row], judged: lease.Lease, now: float, heartbeat_seconds: float
-) -> FleetError:
-    heard = None if view.heard is None else view.heard.monotonic
-    if lease.judge(heard, now, heartbeat_seconds).reach is Reach.UNREACHABLE:
-        return Unavailable(
-            NOT_ANSWERING,
-            f"{host}: {judged.words}",
-            "the host may be off, stopped or cut off; its processes do not depend on that",
-        )
-    return Unavailable(
-        "SUPERVISOR_NOT_ANSWERING",
-        f"{host}: its gateway answers, its supervisor does not: {judged.words}",
-        f"look at the agent on {host}: `fleetctl status` there asks the supervisor itself",
-    )
 
 
 def _snapshot(view: View[Row], part: SnapshotPart[Row], now: Moment) -> Step[Row]:

@@ -169,7 +169,15 @@ def test_a_gateway_that_beats_for_a_dead_supervisor_is_no_proof() -> None:
     judged = reach(view, 8.5)
     assert judged.reach is Reach.UNREACHABLE
     assert judged.error is not None and judged.error.code == "SUPERVISOR_NOT_ANSWERING"
+    assert judged.error.message.endswith("its supervisor does not: no answer since 8 s")
     assert judged.last_seen == at(0)
+
+
+@given(st.floats(0, HEARTBEAT), st.floats(0, HEARTBEAT))
+def test_a_supervisor_asked_within_a_heartbeat_is_never_late(age: float, since: float) -> None:
+    view, _ = play(snapshot(5, "a"))
+    view = fleet.fold(view, Beat(position(5), age), at(100)).view
+    assert reach(view, 100 + since).reach is Reach.CONNECTED
 
 
 def test_an_old_answer_in_a_beat_does_not_take_newer_proof_away() -> None:

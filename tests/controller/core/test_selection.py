@@ -16,12 +16,16 @@ IDS = [("cat", "cat"), ("web", "web_00"), ("web", "web_01"), ("db", "main")]
         (["cat"], [("cat", "cat")], []),
         (["web:*"], IDS[1:3], []),
         (["web:web_01"], IDS[2:3], []),
-        (["web_0*"], IDS[1:3], []),
-        (["*:main", "cat"], [("cat", "cat"), ("db", "main")], []),
+        (["web:*", "all"], IDS, []),
+        (["web:web_0?"], IDS[1:3], []),
+        (["we*"], IDS[1:3], []),
+        (["*:main", "cat"], [("db", "main"), ("cat", "cat")], []),
         (["web:"], IDS[1:3], []),
         (["nope", "cat"], [("cat", "cat")], ["nope: no such process"]),
         (["nope", "nope"], [], ["nope: no such process"]),
         (["db:web_00"], [], ["db:web_00: no such process"]),
+        (["mail:*"], [], ["mail: no such group"]),
+        (["web_00"], [], ["web_00: no such process"]),
         ([""], [], [": no such process"]),
         (["[", "\x00"], [], ["[: no such process", "\x00: no such process"]),
     ],
@@ -32,12 +36,24 @@ def test_terms(terms: list[str], chosen: list[tuple[str, str]], missing: list[st
     assert [error.message for error in errors] == missing
 
 
+@pytest.mark.parametrize(
+    ("term", "hint"),
+    [
+        ("web", '"web:*" means the whole group'),
+        ("web_00", 'did you mean "web:web_00"?'),
+        ("x", "fleetctl status shows all processes"),
+    ],
+)
+def test_what_was_probably_meant(term: str, hint: str) -> None:
+    assert selection.select([term], IDS)[1][0].hint == hint
+
+
 def test_all_of_nothing_is_nothing_missing() -> None:
     assert selection.select(["all"], []) == ([], [])
 
 
 @given(st.lists(st.text(max_size=8), max_size=5))
-def test_any_terms_choose_known_processes_in_their_order(terms: list[str]) -> None:
+def test_any_terms_choose_known_processes_once(terms: list[str]) -> None:
     found, errors = selection.select(terms, IDS)
-    assert found == [id_ for id_ in IDS if id_ in found]
+    assert len(set(found)) == len(found) and set(found) <= set(IDS)
     assert len(errors) <= len(terms)
