@@ -39,6 +39,7 @@ from fleet_agent.supervisor import spawning
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.children import Children, Found
 from fleet_agent.supervisor.door import Door
+from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways
 from fleet_agent.supervisor.journal import Change, Journal, Restored
 from fleet_agent.supervisor.keeper_link import KeeperLink
@@ -50,6 +51,7 @@ from fleet_agent.supervisor.results import Results
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.shutdown import Shutdown
 from fleet_agent.supervisor.watching import Watching
+from fleet_agent.supervisor.whole_file import write_whole
 
 LOG_DRAIN_SECONDS = 5.0
 LEVELS = {"critical": 50, "error": 40, "warn": 30, "info": 20, "debug": 10, "trace": 5, "blather": 3}
@@ -196,6 +198,7 @@ class Agent:
             self._gateways,
             clock,
             identity,
+            Epochs(os.path.join(self._paths.state, "epochs.json")),
             lambda: "the agent is stopping everything" if self._shutdown else "",
         )
 
@@ -214,7 +217,7 @@ class Agent:
         self._door = Door(self._loop, self._paths.door, self._requests, report)
         self._gateways.open(self._requests, is_first)
         assert self._hello is not None
-        _write_whole(
+        write_whole(
             self._paths.endpoint,
             json.dumps(
                 {
@@ -228,7 +231,7 @@ class Agent:
         )
         if config.daemon.pidfile:
             try:
-                _write_whole(config.daemon.pidfile, f"{self._hello.keeper_pid}\n")
+                write_whole(config.daemon.pidfile, f"{self._hello.keeper_pid}\n")
             except OSError:
                 report(f"could not write pidfile {config.daemon.pidfile}")
 
@@ -301,13 +304,3 @@ class Agent:
 
     def _report(self, line: LogLine) -> None:
         self._logs.activity(line.level, line.text)
-
-
-def _write_whole(path: str, text: str) -> None:
-    """A file that nobody reads half-written."""
-    draft = f"{path}.draft"
-    with open(draft, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(draft, path)

@@ -11,6 +11,7 @@ from fleet_agent.config.values import to_signal
 from fleet_agent.core.model import LogSpec, Now
 from fleet_agent.core.select import Selection, select
 from fleet_agent.core.verbs import Verb
+from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways
 from fleet_agent.supervisor.logs.worker import LogDescribed, LogGrew, LogRotated, LogWorker
 from fleet_agent.supervisor.operations import Operations, Request
@@ -53,6 +54,7 @@ class Requests:
         gateways: Gateways,
         clock: Callable[[], Now],
         identity: Identity,
+        epochs: Epochs,
         refuse_changes: Callable[[], str],
     ) -> None:
         self._roster = roster
@@ -62,6 +64,7 @@ class Requests:
         self._gateways = gateways
         self._clock = clock
         self._identity = identity
+        self._epochs = epochs
         self._refuse_changes = refuse_changes
         self._log_requests: dict[int, _LogRequest] = {}
         self._log_number = 0
@@ -186,6 +189,7 @@ class Requests:
         context = arguments.get("context") or {}
         if not isinstance(context, dict):
             raise BadRequest("BAD_ARGUMENT", f"`context` is {str(context)[:80]}; an object is expected")
+        self._epochs.check(text(context, "fleet_id"), context.get("epoch", 0))
         selection = self._select(terms)
         return Request(
             operation_id=text(context, "operation_id"),

@@ -4,7 +4,7 @@ A session turns frames into requests and answers into frames. What it does not k
 and what fails is answered; what cannot be read any further ends the session and nothing else.
 """
 
-import traceback
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -139,10 +139,9 @@ class Session:
             self.fail(number, error)
         except Exception as error:
             # A bug in one answer must not end supervision; its story belongs on stderr.
-            traceback.print_exc()
-            self.fail(
-                number, Broken("INTERNAL", f"{verb}: {type(error).__name__}: {error}", "please report this")
-            )
+            sys.excepthook(type(error), error, error.__traceback__)
+            words = f"{verb}: {type(error).__name__}: {error}"
+            self.fail(number, Broken("INTERNAL", words, "a bug of the agent: please report it"))
 
     def _cancel(self, number: int) -> None:
         cancel = self._streams.pop(number, None)
