@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
-from fleet_api.errors import BadRequest
 from fleet_api.frames import Frame
 
 from fleet_agent.keeper import offices, procfs
@@ -22,8 +21,9 @@ from fleet_agent.keeper.holding import Holding
 from fleet_agent.keeper.notes import say
 from fleet_agent.keeper.run_records import Run
 from fleet_agent.keeper.spawn import HANDLED_SIGNALS, Spare, start_office, take_low_numbers
+from fleet_agent.keeper.supervisor_link import SupervisorLink
 from fleet_agent.link import messages
-from fleet_agent.link.channel import Channel, Received
+from fleet_agent.link.channel import Received
 
 _FRAMES_PER_TURN = 8
 _RECORDS_PER_TURN = 8
@@ -71,11 +71,7 @@ class Keeper:
         self._is_stopping_alone = False
         self._signals: deque[int] = deque()
         self._deadlines: dict[str, float] = {}
-        self._channel: Channel | None = None
-        self._watched = 0
-        self._inbox: deque[Received] = deque()
-        self._untold: deque[Run] | None = None
-        self._told_later: list[messages.ToSupervisor] = []
+        self._link: SupervisorLink | None = None
         self._epoll = select.epoll()
         self._adopted: dict[int, Run] = {}
 
@@ -97,22 +93,23 @@ class Keeper:
                 _drain(woken)
             elif fd in self._adopted:
                 self._adopted_ended(fd)
-            elif self._channel is not None and fd == self._channel.fileno():
-                self._channel.flush()
         self._reap()
         while self._signals:
             self._asked(self._signals.popleft())
-        # Deaths are told between any few requests, however many come at once.
-        if self._channel is not None and self._untold is None:
-            self._handle_some()
+        self._handle_some()
         self._meet_deadlines()
-        self._introduce()
-        self._watch_link()
-        if not self._inbox:
+        if self._link is not None:
+            self._link.go_on()
+            if self._link.failure:
+                self._break_link(self._link.failure)
+            elif self._link.is_ended:
+                self._close_link()
+                self._deadlines["linkless"] = time.monotonic() + offices.LEAVING_SECONDS
+        if self._link is None or not self._link.has_waiting:
             self._holding.write_some(_RECORDS_PER_TURN)
 
     def _timeout(self) -> float | None:
-        if self._inbox or self._holding.has_unwritten:
+        if self._holding.has_unwritten or (self._link is not None and self._link.has_waiting):
             return 0.0
         due = [*self._deadlines.values(), *self._gateways.kills_due]
         return max(0.0, min(due) - time.monotonic()) if due else None
@@ -144,6 +141,8 @@ class Keeper:
             return
         if what == "stop":
             self._stop_asked = True
+            if "supervisor" in self._deadlines:
+                self._deadlines["supervisor"] = time.monotonic()
         self._tell(messages.Asked(what, name))
 
     # ------------------------------------------------------------ deaths
@@ -182,38 +181,38 @@ class Keeper:
         for name in ("supervisor", "linkless"):
             self._deadlines.pop(name, None)
         self._supervisor.number += 1
-        ours, theirs = socket.socketpair()
         try:
-            pid = start_office(self._supervisor_argv, [theirs.fileno(), self._lock.fd], self._spare)
+            ours, pid = self._start_with_link()
         except OSError as error:
-            ours.close()
             say(f"cannot start the supervisor ({self._supervisor_argv[0]}): {error.strerror}")
             self._supervisor.started(0, time.monotonic())
             self._plan_supervisor()
             return
-        finally:
-            theirs.close()
         self._lock.tell(pid)
         self._supervisor.started(pid, time.monotonic())
-        self._channel = Channel(ours)
-        self._watched = select.EPOLLIN
-        self._epoll.register(ours.fileno(), self._watched)
         asked = ["stop"] if self._stop_asked else []
-        self._send(
-            messages.Hello(
-                messages.PROTOCOL_VERSION, os.getpid(), self._boot_id, self._supervisor.number, asked
-            )
+        hello = messages.Hello(
+            messages.PROTOCOL_VERSION, os.getpid(), self._boot_id, self._supervisor.number, asked
         )
-        self._untold = deque(self._holding)
-        for run in self._untold:
-            run.is_told = False
-        self._told_later = []
-        self._introduce()
-        self._watch_link()
+        self._link = SupervisorLink(ours, self._epoll, hello, self._holding)
+
+    def _start_with_link(self) -> tuple[socket.socket, int]:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                return ours, start_office(
+                    self._supervisor_argv, [theirs.fileno(), self._lock.fd], self._spare
+                )
+            except OSError:
+                ours.close()
+                raise
 
     def _supervisor_ended(self, status: int) -> None:
         pid, self._supervisor.pid = self._supervisor.pid, 0
-        self._carry_out_the_rest()
+        if self._link is not None:
+            # What it asked before it ended counts.
+            for received in self._link.last_messages():
+                self._handle(received)
         self._close_link()
         if self._leaving is not None:
             self._finish_leaving()
@@ -233,6 +232,7 @@ class Keeper:
     def _plan_supervisor(self) -> None:
         pause = self._supervisor.ended(time.monotonic())
         if self._stop_asked:
+            pause = min(pause, offices.STOPPING_PAUSE_SECONDS)
             self._failures_since_stop += 1
             if self._failures_since_stop >= offices.FAILURES_BEFORE_STOPPING_ALONE:
                 self._stop_alone()
@@ -252,93 +252,28 @@ class Keeper:
     # ------------------------------------------------------------ link
 
     def _tell(self, message: messages.ToSupervisor, fds: Sequence[int] = ()) -> None:
-        if self._untold is not None:
-            self._told_later.append(message)
-        else:
-            self._send(message, fds)
-
-    def _send(self, message: messages.ToSupervisor, fds: Sequence[int] = ()) -> None:
-        if self._channel is None:
-            return
-        try:
-            self._channel.send(messages.to_frame(message), fds)
-        except (OSError, BadRequest) as error:
-            self._break_link(f"cannot tell it of {type(message).__name__}: {error}")
-
-    def _introduce(self) -> None:
-        """Tell a new supervisor what is held, no faster than it reads: each frame holds descriptors."""
-        while self._untold is not None and self._channel is not None and not self._channel.wants_write:
-            if self._untold:
-                run = self._untold.popleft()
-                run.is_told = True
-                self._send(run.to_child(), run.ends)
-                continue
-            self._untold = None
-            self._send(messages.Begin())
-            later, self._told_later = self._told_later, []
-            for message in later:
-                self._send(message)
-
-    def _handle_some(self) -> None:
-        if not self._inbox:
-            self._read_link()
-        for _ in range(_FRAMES_PER_TURN):
-            # A frame may end the link, and with it what waits.
-            if not self._inbox:
-                return
-            self._handle(self._inbox.popleft())
-
-    def _read_link(self) -> None:
-        if self._channel is None:
-            return
-        try:
-            received = self._channel.receive()
-        except BadRequest as error:
-            self._break_link(f"its link brings garbage: {error}")
-            return
-        if received is not None:
-            self._inbox.extend(received)
-            return
-        self._close_link()
-        if self._leaving is None and self._supervisor.pid:
-            self._deadlines["linkless"] = time.monotonic() + offices.LEAVING_SECONDS
-
-    def _carry_out_the_rest(self) -> None:
-        """What a supervisor asked before it ended counts."""
-        self._untold = None
-        while True:
-            while self._inbox:
-                self._handle(self._inbox.popleft())
-            self._read_link()
-            if not self._inbox:
-                return
-
-    def _watch_link(self) -> None:
-        if self._channel is None:
-            return
-        events = select.EPOLLIN if self._untold is None else 0
-        if self._channel.wants_write:
-            events |= select.EPOLLOUT
-        if events != self._watched:
-            self._watched = events
-            self._epoll.modify(self._channel.fileno(), events)
+        if self._link is not None:
+            self._link.tell(message, fds)
 
     def _close_link(self) -> None:
-        if self._channel is None:
-            return
-        self._epoll.unregister(self._channel.fileno())
-        self._channel.close()
-        self._channel = None
-        self._untold = None
-        while self._inbox:
-            self._inbox.popleft().close()
-        self._gateways.link_ended(time.monotonic())
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+            self._gateways.link_ended(time.monotonic())
 
     def _break_link(self, reason: str) -> None:
-        say(f"the supervisor (pid {self._supervisor.pid}) is killed: {reason}")
         self._close_link()
         if self._supervisor.pid:
+            say(f"the supervisor (pid {self._supervisor.pid}) is killed: {reason}")
             os.kill(self._supervisor.pid, signal.SIGKILL)
+
+    def _handle_some(self) -> None:
+        # Deaths are told between any few requests, however many come at once.
+        for _ in range(_FRAMES_PER_TURN):
+            received = self._link.next_message() if self._link is not None else None
+            if received is None:
+                return
+            self._handle(received)
 
     def _handle(self, received: Received) -> None:
         try:
@@ -364,7 +299,7 @@ class Keeper:
         elif isinstance(message, messages.Ready):
             self._supervisor.ready()
         elif isinstance(message, messages.Leave):
-            self._leave(message.code)
+            self._leave(int(message.code))
         elif isinstance(message, messages.Detach):
             self._exit_code = 0
         else:

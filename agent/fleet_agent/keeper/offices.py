@@ -11,6 +11,8 @@ from fleet_agent.keeper import spawn
 YOUNG_SECONDS = 10.0
 LEAVING_SECONDS = 2.0
 FAILURES_BEFORE_STOPPING_ALONE = 3
+STOPPING_PAUSE_SECONDS = 0.2
+"""The longest pause once the agent was asked to stop."""
 BAD_CONFIGURATION = 2
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0

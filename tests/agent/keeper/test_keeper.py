@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -175,3 +176,53 @@ def test_detach_ends_at_once_and_leaves_the_children(keeper: SupervisedKeeper) -
     link.kill()
     keeper.again()
     assert keeper.accept(begin=False).expect(messages.Child).pid == pid
+
+
+def test_a_supervisor_that_asks_to_leave_and_is_gone_at_once_is_obeyed(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    os.kill(keeper.process.pid, signal.SIGSTOP)
+    link.send(messages.Leave(5))
+    link.send(messages.Release("g:a", 1))
+    link.kill()
+    os.kill(keeper.process.pid, signal.SIGCONT)
+    assert keeper.wait() == 5
+
+
+def test_a_supervisor_that_does_not_read_holds_nobody_back(keeper: SupervisedKeeper) -> None:
+    count = 400
+    link = keeper.accept()
+    for number in range(count):
+        link.ask_spawn(f"g:{number}", ["/bin/true"])
+    while link.channel.wants_write:
+        link.channel.flush()
+    # All have come and gone; nothing of it was read here.
+    eventually(lambda: len(os.listdir(keeper.state / "run" / "runs")) == count)
+    link.kill()
+    link = keeper.accept(begin=False)
+    children = [link.expect(messages.Child) for _ in range(count)]
+    assert len({child.process for child in children}) == count
+    ended = [child for child in children if child.status is not None]
+    for child in children:
+        if child not in ended:
+            link.exited(child.process)
+    link.expect(messages.Begin)
+
+
+def test_a_keeper_whose_children_took_all_descriptors_still_starts_a_supervisor(tmp_path: Path) -> None:
+    def poor() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120))
+
+    with SupervisedKeeper(tmp_path, preexec_fn=poor) as keeper:
+        link = keeper.accept()
+        for number in range(40):
+            link.ask_spawn(f"g:{number}", SLEEP, nofile=100)
+        failed = link.expect(messages.SpawnFailed)
+        assert (failed.stage, failed.errno) == ("limit", 24)
+        link.kill()
+        link = keeper.accept(begin=False)
+        first = link.expect(messages.Child)
+        link.expect(messages.Begin)
+        link.send(messages.SendSignal(first.process, 1, signal.SIGKILL, 1))
+        link.exited(first.process)
+        link.send(messages.Release(first.process, 1))
+        link.spawn("g:more", SLEEP, nofile=100)
