@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fleet_api.version import VERSION
+
 USAGE = """\
 usage: fleet-agent COMMAND [OPTION...]
 
@@ -30,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return check.run(words[1:], os.environ)
     if command in ("version", "--version", "-v"):
-        from importlib.metadata import version  # noqa: PLC0415
-
-        sys.stdout.write(version("fleet-manager") + "\n")
+        sys.stdout.write(VERSION + "\n")
         return 0
     if command in ("help", "--help", "-h"):
         sys.stdout.write(USAGE)

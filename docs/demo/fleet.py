@@ -106,7 +106,7 @@ class Fleet:
         self.client_config = folder / "fleetctl.toml"
         self.hosts = [f"host{number}" for number in range(1, HOSTS + 1)]
         self.addresses = dict(zip(self.hosts, free_addresses(HOSTS), strict=True))
-        self.web_ports = {host: free_port(address) for host, address in self.addresses.items()}
+        self.web_ports = {host: web_port(address) for host, address in self.addresses.items()}
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
         self._controller: subprocess.Popen[bytes] | None = None
 
@@ -273,8 +273,19 @@ def free_addresses(count: int) -> list[str]:
     return ["127.0.0.1"] * count
 
 
+def web_port(address: str) -> int:
+    """8000 where it is free at this address, else any."""
+    try:
+        return free_port(address, 8000)
+    except OSError:
+        return free_port(address)
+
+
 def free_port(address: str, wanted: int = 0) -> int:
-    """A port that is free at this address: 8000 where it is."""
+    """The wanted port, or any.
+
+    Raises: OSError when it is not free or the address is not this machine's.
+    """
     with socket.socket() as probe:
         probe.bind((address, wanted))
         port: int = probe.getsockname()[1]
