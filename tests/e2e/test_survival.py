@@ -62,9 +62,8 @@ def test_fifty_writers_outlive_every_supervisor(tmp_path: Path) -> None:
         for number in range(ENDING):
             name = f"w{number}"
             expected = [f"{name} {line}" for line in range(LINES)]
-            wait_for(
-                lambda name=name: written(tmp_path, name), lambda lines, e=expected: len(lines) >= len(e), 20
-            )
+            last = tmp_path / f"{name}.log"
+            wait_for(last.read_text, lambda text, end=expected[-1]: text.endswith(f"{end}\n"))  # type: ignore[misc]
             assert written(tmp_path, name) == expected
         agent.operate("stop", "all")
         for number in range(ENDING, WRITERS):
@@ -95,10 +94,13 @@ def test_a_death_while_the_supervisor_is_away_is_booked_with_its_status(tmp_path
 
 
 def test_a_stop_that_was_begun_is_finished_by_the_next_supervisor(tmp_path: Path) -> None:
-    text = f"[program:stubborn]\ncommand={program('ignores_term')}\nstopwaitsecs=2\nstdout_logfile={tmp_path}/s.log\n"
+    text = (
+        f"[program:stubborn]\ncommand={program('ignores_term')}\nstopwaitsecs=2\n"
+        f"stdout_logfile={tmp_path}/s.log\n"
+    )
     with RealAgent(tmp_path, text) as agent:
         pid = agent.wait_state("stubborn", "RUNNING")["pid"]
-        wait_for(lambda: (tmp_path / "s.log").read_text(), what="ready")
+        wait_for((tmp_path / "s.log").read_text, what="ready")
         agent.operate("stop", "stubborn", wait=False, key="once")
         agent.wait_state("stubborn", "STOPPING")
         agent.wait_replaced(agent.kill_supervisor())
