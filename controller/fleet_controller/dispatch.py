@@ -66,6 +66,7 @@ class Dispatch:
     async def operate(self, order: Order) -> AsyncGenerator[controller_pb2.HostOutcome, None]:
         """Yield each host's outcome as it comes; leaving early begins no further host."""
         assert self._tasks is not None, "run() comes first"
+        self._log.info("operation asked", **_words(order), hosts=len(order.hosts))
         answers: asyncio.Queue[controller_pb2.HostOutcome] = asyncio.Queue()
         progress = fanout.begin(order.hosts, order.fanout)
         while not progress.is_done:
@@ -101,17 +102,13 @@ class Dispatch:
             self._note(order, answer)
 
     def _note(self, order: Order, answer: controller_pb2.HostOutcome) -> None:
-        context = order.request.context
         note = self._log.info if answer.bucket == BUCKETS[Bucket.OK] else self._log.warning
         note(
             "operation ended on host",
             host=answer.host,
-            operation=context.operation_id,
-            actor=context.actor,
-            verb=agent_pb2.OperateRequest.Verb.Name(order.request.verb).lower(),
-            programs=" ".join(order.request.selector.terms),
+            **_words(order),
             outcome=controller_pb2.HostOutcome.Bucket.Name(answer.bucket).lower(),
-            code=answer.error.code,
+            **({"code": answer.error.code} if answer.error.code else {}),
         )
 
 
@@ -220,3 +217,14 @@ def _fill(answer: controller_pb2.HostOutcome, response: agent_pb2.OperateRespons
         answer.position.CopyFrom(response.position)
     if response.operation_id:
         answer.operation_id = response.operation_id
+
+
+def _words(order: Order) -> dict[str, object]:
+    """Who asks for what, as the log tells it."""
+    context = order.request.context
+    return {
+        "operation": context.operation_id,
+        "actor": context.actor,
+        "verb": agent_pb2.OperateRequest.Verb.Name(order.request.verb).lower(),
+        "programs": " ".join(order.request.selector.terms),
+    }

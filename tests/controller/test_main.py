@@ -200,7 +200,7 @@ def test_sigterm_lets_a_running_operation_end_and_takes_no_new_one(tmp_path: Pat
         with started(tmp_path, config, pki) as running:
             running.wait_for_log("host connected host=web1")
             answers = running.stub.OperateFleet(stop_all(), timeout=20)
-            time.sleep(0.3)
+            running.wait_for_log("operation asked")
             running.process.send_signal(signal.SIGTERM)
             running.wait_for_log("leaving reason=SIGTERM")
             with pytest.raises(grpc.RpcError):
@@ -223,7 +223,7 @@ def test_a_second_sigterm_does_not_wait(tmp_path: Path, pki: Pki) -> None:
         with started(tmp_path, config, pki) as running:
             running.wait_for_log("host connected host=web1")
             answers = running.stub.OperateFleet(stop_all(), timeout=60)
-            time.sleep(0.3)
+            running.wait_for_log("operation asked")
             begun = time.monotonic()
             running.process.send_signal(signal.SIGTERM)
             running.wait_for_log("leaving reason=SIGTERM")
