@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from fleet_api.rows import ProcessRow
 from real.agent import RealAgent, alive, program
 from real.waiting import wait_for
 
@@ -36,16 +37,15 @@ def config(folder: Path) -> str:
     return "".join(sections)
 
 
+def all_begun(rows: dict[str, ProcessRow]) -> bool:
+    return all(row["pid"] or row["state"] == "EXITED" for row in rows.values())
+
+
 @pytest.mark.timeout(180)
 def test_fifty_writers_outlive_every_supervisor(tmp_path: Path) -> None:
     with RealAgent(tmp_path, config(tmp_path)) as agent:
         names = [f"w{number}:w{number}" for number in range(WRITERS)]
-        before = wait_for(
-            agent.rows,
-            lambda rows: all(
-                rows.get(name, {}).get("pid") or rows.get(name, {}).get("state") == "EXITED" for name in names
-            ),
-        )
+        before = wait_for(agent.rows, lambda rows: len(rows) == WRITERS and all_begun(rows))
         pids = {name: row["pid"] for name, row in before.items()}
         for _ in range(8):
             agent.wait_replaced(agent.kill_supervisor())
