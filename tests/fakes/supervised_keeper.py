@@ -241,8 +241,9 @@ class SupervisedKeeper:
         for link in self._links:
             link.kill()
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            # Each leads a group, in which programs of its own may live.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
         self._listener.close()
 
     def note(self, pid: int) -> int:
