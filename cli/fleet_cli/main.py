@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
@@ -50,15 +50,22 @@ app = typer.Typer(
     cls=VerbGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=False,
-    invoke_without_command=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-@app.callback()
-def fleetctl() -> None:
+@app.callback(invoke_without_command=True)
+def fleetctl(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version of fleetctl itself")] = False,
+) -> int:
     """Ask and command the processes of this host, or of every host with -H or --all-hosts."""
+    if context.invoked_subcommand is None:
+        from fleet_api.version import VERSION
+
+        context.obj.print(f"fleetctl {VERSION}" if version else context.get_help())
+        return exit_codes.OK if version else exit_codes.USAGE
+    return exit_codes.OK
 
 
 def run(arguments: list[str], invocation: Invocation) -> int:
@@ -67,7 +74,6 @@ def run(arguments: list[str], invocation: Invocation) -> int:
         command = typer.main.get_command(app)
         result = command.main(args=arguments, prog_name="fleetctl", standalone_mode=False, obj=invocation)
         code = result if isinstance(result, int) else exit_codes.OK
-        invocation.stdout.flush()
     except FleetError as error:
         invocation.tell_error(error)
         return exit_codes.of_error(error)
@@ -75,8 +81,6 @@ def run(arguments: list[str], invocation: Invocation) -> int:
         return exit_codes.INTERRUPTED
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        return exit_codes.READER_LEFT
     except _Mistake as error:
         _tell_usage(error, invocation)
         return exit_codes.USAGE

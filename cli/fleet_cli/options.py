@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from fleet_api.errors import BadRequest
 
+from fleet_cli import exit_codes
 from fleet_cli.invocation import Invocation
 from fleet_cli.local import LocalAgent, door_path
 
@@ -153,7 +154,13 @@ def targeted(command: Callable[..., int]) -> Callable[..., int]:
 
     def run(context: typer.Context, **values: Any) -> int:
         target = Target(invocation=context.obj, **{name: values.pop(name) for name in _SHARED})
-        return command(target=target, **values)
+        try:
+            code = command(target=target, **values)
+            target.invocation.stdout.flush()
+        except BrokenPipeError:
+            # Before typer sees it, which would make it a 1.
+            return exit_codes.READER_LEFT
+        return code
 
     parameters = [
         context,

@@ -3,7 +3,7 @@
 Data goes to stdout; reasons in full, cures and counts to stderr.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from fleet_api.errors import FleetError
@@ -18,11 +18,12 @@ from fleet_cli.views.text import paint, shown
 
 
 class Collected(NamedTuple):
-    """What came of asking many hosts. `failure` is why no more came."""
+    """What came of asking many hosts. `failure` is why no more came, `printed` whose line is out already."""
 
     answers: list[HostAnswer]
     is_interrupted: bool = False
     failure: FleetError | None = None
+    printed: frozenset[str] = frozenset()
 
 
 def collect(
@@ -37,6 +38,7 @@ def collect(
     from fleet_cli.views.progress import Progress
 
     collected: list[HostAnswer] = []
+    printed: set[str] = set()
     is_interrupted, failure = False, None
     with Progress(invocation, verb, targets, is_shown=output is not Output.JSONL) as progress:
         try:
@@ -44,12 +46,13 @@ def collect(
                 collected.append(answer)
                 if output is Output.JSONL and not (kind == "status" and answer.errors):
                     _print_record(invocation, kind, verb, answer)
+                    printed.add(answer.host)
                 progress.count(answer)
         except KeyboardInterrupt:
             is_interrupted = True
         except FleetError as error:
             failure = error
-    return Collected(collected, is_interrupted, failure)
+    return Collected(collected, is_interrupted, failure, frozenset(printed))
 
 
 def status(invocation: Invocation, output: Output, collected: Collected, *, is_local: bool) -> int:
@@ -63,16 +66,11 @@ def status(invocation: Invocation, output: Output, collected: Collected, *, is_l
     if output is Output.JSON:
         from fleet_cli.views import json
 
-        invocation.print(json.document("status", "status", answers, _summary(answers, collected, code)))
-    elif output is Output.JSONL:
-        held = (
-            answers
-            if is_local
-            else [
-                settled for answer, settled in zip(collected.answers, answers, strict=True) if answer.errors
-            ]
+        invocation.print(
+            json.document("status", "status", _by_host(answers), _summary(answers, collected, code))
         )
-        _print_rest(invocation, "status", "status", held, answers, collected, code)
+    elif output is Output.JSONL:
+        _print_rest(invocation, "status", "status", answers, collected, code)
     elif output is Output.NAME:
         _print_names(invocation, answers, is_local=is_local)
     elif output is Output.WIDE:
@@ -103,10 +101,9 @@ def change(
         from fleet_cli.views import json
 
         numbers = _summary(answers, collected, code)
-        invocation.print(json.document("change", asked.verb, answers, numbers, asked.operation_id))
+        invocation.print(json.document("change", asked.verb, _by_host(answers), numbers, asked.operation_id))
     elif output is Output.JSONL:
-        held = answers if is_local else []
-        _print_rest(invocation, "change", asked.verb, held, answers, collected, code, asked.operation_id)
+        _print_rest(invocation, "change", asked.verb, answers, collected, code, asked.operation_id)
     elif output is Output.NAME:
         _print_names(invocation, answers, is_local=is_local)
     elif output is Output.WIDE:
@@ -138,6 +135,10 @@ def _code(code: int, collected: Collected) -> int:
     return seen | (of_failure & bits) or exit_codes.FAILED
 
 
+def _by_host(answers: Sequence[HostAnswer]) -> list[HostAnswer]:
+    return sorted(answers, key=lambda answer: answer.host)
+
+
 def _is_plain(answers: Sequence[HostAnswer]) -> bool:
     """Whether this is one host that answered: it is printed as the local one."""
     return (
@@ -165,7 +166,6 @@ def _print_rest(
     invocation: Invocation,
     kind: str,
     verb: str,
-    held: Iterable[HostAnswer],
     answers: Sequence[HostAnswer],
     collected: Collected,
     code: int,
@@ -173,8 +173,9 @@ def _print_rest(
 ) -> None:
     from fleet_cli.views import json
 
-    for answer in held:
-        _print_record(invocation, kind, verb, answer)
+    for answer in answers:
+        if answer.host not in collected.printed:
+            _print_record(invocation, kind, verb, answer)
     invocation.print(json.last_record(kind, verb, _summary(answers, collected, code), operation_id))
 
 
@@ -182,7 +183,7 @@ def _print_names(invocation: Invocation, answers: Sequence[HostAnswer], *, is_lo
     """`group:name` each, behind the host and a blank where hosts were asked for."""
     names = [
         ("" if is_local else f"{shown(answer.host)} ") + shown(display_name(row["group"], row["name"]))
-        for answer in sorted(answers, key=lambda answer: answer.host)
+        for answer in _by_host(answers)
         for row in sorted([*answer.rows, *answer.outcomes], key=lambda row: (row["group"], row["name"]))
     ]
     invocation.print("\n".join(names))

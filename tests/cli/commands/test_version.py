@@ -1,0 +1,44 @@
+"""`fleetctl version`."""
+
+from pathlib import Path
+
+from fakes.door import fake_door
+from fakes.fleetctl import Result, run
+from fakes.local_agent import answers_hello
+from fakes.scripted_controller import listing, plain_flags, scripted_controller
+from fleet_api.version import VERSION
+
+
+def test_here(tmp_path: Path) -> None:
+    path = str(tmp_path / "door.sock")
+    with fake_door(path, {"hello": answers_hello}):
+        assert run("version", "--door", path) == Result(
+            0, f"fleetctl    {VERSION}\nagent       0.1.0  web1\n", ""
+        )
+        assert run("version", "-o", "json", "--door", path).json == {
+            "schema": "fleetctl/v1",
+            "kind": "version",
+            "fleetctl": VERSION,
+            "agent": {"host": "web1", "version": "0.1.0"},
+        }
+
+
+def test_where_no_agent_runs_that_is_said(tmp_path: Path) -> None:
+    result = run("version", "--door", str(tmp_path / "none" / "door.sock"))
+    assert result.code == 0
+    assert result.lines[0] == f"fleetctl    {VERSION}"
+    assert "not answering: no agent runs here" in result.lines[1]
+
+
+def test_of_a_fleet() -> None:
+    with scripted_controller() as controller:
+        controller.on_hosts = lambda request: [listing("web1", "web2", "web3")]
+        result = run("version", "--all-hosts", *plain_flags(controller))
+        assert result.lines[1:] == ["controller  0.1.0  fleet test", "agent       0.1.0  web[1-3]"]
+        assert run("version", "--all-hosts", "-o", "json", *plain_flags(controller)).json[
+            "agents"
+        ] == dict.fromkeys(["web1", "web2", "web3"], "0.1.0")
+
+
+def test_the_flag_says_only_our_own() -> None:
+    assert run("--version") == Result(0, f"fleetctl {VERSION}\n", "")
