@@ -8,6 +8,7 @@ A file rotates when it has reached `maxbytes`, at the first line end from there 
 none for a chunk's length is cut where that is over.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -391,6 +392,9 @@ def _shift(path: str, backups: int, crash_at: Callable[[str], None]) -> None:
     gap = 1
     while gap < backups and os.path.lexists(f"{path}.{gap}"):
         gap += 1
+    # ext4 flushes a file that is renamed over another: remove that first.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path}.{gap}")
     for number in range(gap - 1, 0, -1):
         os.rename(f"{path}.{number}", f"{path}.{number + 1}")
         crash_at("rotation shifted")
