@@ -115,14 +115,12 @@ class Agent:
             case Asked():
                 self._on_asked(message.what, message.signal)
             case _:
-                self._report(
-                    LogLine(WARN, f"the keeper says what is not its to say: {type(message).__name__}")
-                )
+                self._warn(f"the keeper says what is not its to say: {type(message).__name__}")
 
     def _on_keeper_end(self, reason: str) -> None:
         # Without a keeper nothing can be done; the children live on and the next keeper finds them.
         if self._has_begun:
-            self._report(LogLine(WARN, f"leaving: {reason}"))
+            self._warn(f"leaving: {reason}")
         self._loop.stop()
 
     def close(self) -> None:
@@ -139,7 +137,7 @@ class Agent:
         hello = self._hello
         journal_folder = os.path.join(self._paths.runtime, "journal")
         os.makedirs(journal_folder, 0o700, exist_ok=True)
-        journal = Journal(journal_folder, hello.boot_id)
+        journal = Journal(journal_folder, hello.boot_id, self._warn)
         restored = journal.restore()
         if restored is not None and restored.has_left:
             restored = restored._replace(processes={})
@@ -188,7 +186,7 @@ class Agent:
             config.fleet,
             port_file,
             self._link.send,
-            lambda text: self._report(LogLine(WARN, text)),
+            self._warn,
         )
         self._requests = Requests(
             self._roster,
@@ -213,27 +211,26 @@ class Agent:
         self._roster.arm_all()
 
     def _open_doors(self, config: AgentConfig, is_first: bool) -> None:
-        report = lambda text: self._report(LogLine(WARN, text))  # noqa: E731
-        self._door = Door(self._loop, self._paths.door, self._requests, report)
+        self._door = Door(self._loop, self._paths.door, self._requests, self._warn)
         self._gateways.open(self._requests, is_first)
         assert self._hello is not None
-        write_whole(
-            self._paths.endpoint,
-            json.dumps(
-                {
-                    "version": 1,
-                    "host_id": self._host_id,
-                    "pid": self._hello.keeper_pid,
-                    "door": self._paths.door,
-                    "grpc": self._gateways.address or None,
-                }
-            ),
-        )
+        keeper_pid = self._hello.keeper_pid
+        endpoint = {
+            "version": 1,
+            "host_id": self._host_id,
+            "pid": keeper_pid,
+            "door": self._paths.door,
+            "grpc": self._gateways.address or None,
+        }
+        self._write(self._paths.endpoint, json.dumps(endpoint))
         if config.daemon.pidfile:
-            try:
-                write_whole(config.daemon.pidfile, f"{self._hello.keeper_pid}\n")
-            except OSError:
-                report(f"could not write pidfile {config.daemon.pidfile}")
+            self._write(config.daemon.pidfile, f"{keeper_pid}\n")
+
+    def _write(self, path: str, text: str) -> None:
+        try:
+            write_whole(path, text)
+        except OSError as error:
+            self._warn(f"could not write {path}: {error.strerror}")
 
     def _autostart(self) -> None:
         for member in tuple(self._roster.members()):
@@ -264,15 +261,11 @@ class Agent:
             self._report(LogLine(INFO, f"received {signal_name} indicating log reopen request"))
             self._logs.reopen()
         elif what == "reload":
-            self._report(
-                LogLine(WARN, f"received {signal_name}: the configuration is not re-read by this version")
-            )
+            self._warn(f"received {signal_name}: the configuration is not re-read by this version")
         elif self._shutdown is None:
-            self._report(LogLine(WARN, f"received {signal_name} indicating exit request"))
-            report = lambda text: self._report(LogLine(INFO, text))  # noqa: E731
-            self._shutdown = Shutdown(
-                self._loop, self._roster, f"the agent was asked to stop by {signal_name}", report, self._leave
-            )
+            self._warn(f"received {signal_name} indicating exit request")
+            reason = f"the agent was asked to stop by {signal_name}"
+            self._shutdown = Shutdown(self._loop, self._roster, reason, self._inform, self._leave)
 
     def _leave(self) -> None:
         self._roster.leave()
@@ -301,6 +294,12 @@ class Agent:
         line = move_line(spec, change.old, change.process)
         if line is not None and not change.removed:
             self._report(line)
+
+    def _inform(self, text: str) -> None:
+        self._report(LogLine(INFO, text))
+
+    def _warn(self, text: str) -> None:
+        self._report(LogLine(WARN, text))
 
     def _report(self, line: LogLine) -> None:
         self._logs.activity(line.level, line.text)

@@ -24,7 +24,9 @@ from fleet_agent.supervisor.sessions import Handler, Session
 GATEWAY_ACTOR = "gateway"
 MIN_LIFE_SECONDS = 10.0
 MAX_PAUSE_SECONDS = 5.0
-PORT_RETRY_SECONDS = 0.25
+QUICK_RETRY_SECONDS = 0.05
+QUICK_TRIES = 40
+SLOW_RETRY_SECONDS = 5.0
 
 
 class Secrets(NamedTuple):
@@ -56,6 +58,7 @@ class Gateways:
         self._session: Session | None = None
         self._began = 0.0
         self._pause = 0.0
+        self._tries = 0
         self.address = ""
         self.pid = 0
 
@@ -74,11 +77,17 @@ class Gateways:
         except FleetError as error:
             if is_first:
                 raise
-            self._report(f"no gateway: {error.message}; trying again")
-            pause = PORT_RETRY_SECONDS if self._port is None else MAX_PAUSE_SECONDS
-            self._loop.after(pause, lambda: self.open(handler, is_first=False))
+            self._retry(handler, error)
             return
         self._launch()
+
+    def _retry(self, handler: Handler, error: FleetError) -> None:
+        # The gateway of the last supervisor may hold the port a moment longer.
+        self._tries += 1
+        if self._tries == QUICK_TRIES:
+            self._report(f"no gateway: {error.message}; trying on each {SLOW_RETRY_SECONDS:.0f} s")
+        pause = QUICK_RETRY_SECONDS if self._tries < QUICK_TRIES else SLOW_RETRY_SECONDS
+        self._loop.after(pause, lambda: self.open(handler, is_first=False))
 
     def configuration(self, host_id: str, identifier: str) -> dict[str, Any]:
         """What the gateway needs to know; only its own link may ask.
@@ -175,6 +184,8 @@ class Gateways:
         port = int(number) or self._kept_port()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         reserved = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        # What an earlier gateway's connections left in the kernel is no obstacle, a listener is.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             reserved.bind((host, port))
         except OSError as error:
@@ -184,6 +195,7 @@ class Gateways:
                 f"[fleet] listen: {host}:{port} cannot be bound: {error.strerror}",
                 "another program listens there, or the address is not this host's",
             ) from error
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         account = self._account()
         if account is not None:

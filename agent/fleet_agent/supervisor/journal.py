@@ -77,8 +77,16 @@ class Restored(NamedTuple):
 class Journal:
     """Appends changes and hands them out again; owns the files `journal.<number>` of one folder."""
 
-    def __init__(self, folder: str, boot_id: str, max_changes_bytes: int = MAX_CHANGES_BYTES) -> None:
+    def __init__(
+        self,
+        folder: str,
+        boot_id: str,
+        report: Callable[[str], None],
+        max_changes_bytes: int = MAX_CHANGES_BYTES,
+    ) -> None:
         self._folder = folder
+        self._report = report
+        self._is_behind = False
         self._boot_id = boot_id
         self._max = max_changes_bytes
         self._fd = -1
@@ -100,20 +108,36 @@ class Journal:
         self.incarnation = incarnation
         self.sequence = sequence
         self._number = max(self._numbers(), default=0)
-        self._open_next(processes)
+        self._open_next(processes, keep=1)
 
     def append(self, changes: list[Change], processes: Callable[[], dict[str, Process]]) -> None:
-        """Write what one event brought, whole or not at all; it counts as having happened from here on."""
-        data = _line([change.to_entry() for change in changes])
-        _write_all(self._fd, data)
+        """Write what one event brought, whole or not at all; it counts as having happened from here on.
+
+        What cannot be written (a full disk) is told once: supervision goes on, a new supervisor would
+        know less. The next file begins with all that is known.
+        """
         self.sequence = changes[-1].sequence
-        self._written += len(data)
-        if self._written > self._max:
-            self._open_next(processes())
+        try:
+            if self._is_behind:
+                # What happened meanwhile is in no file: nobody may resume from before.
+                self._open_next(processes(), keep=0)
+                self._report(f"journal {self._folder} is written again")
+                self._is_behind = False
+                return
+            data = _line([change.to_entry() for change in changes])
+            self._written += len(data)
+            _write_all(self._fd, data)
+            if self._written > self._max:
+                self._open_next(processes(), keep=1)
+        except OSError as error:
+            if not self._is_behind:
+                self._report(f"journal {self._folder} cannot be written: {error.strerror}")
+            self._is_behind = True
 
     def leave(self) -> None:
         """Note that the agent stopped in order: the next one starts afresh."""
-        _write_all(self._fd, _line({"left": True}))
+        with contextlib.suppress(OSError):
+            _write_all(self._fd, _line({"left": True}))
 
     def since(self, sequence: int) -> Iterator[Change] | None:
         """The changes after `sequence`; None when they are no longer all there."""
@@ -137,7 +161,8 @@ class Journal:
                 if entry.get("n", 0) > after:
                     yield Change.from_entry(entry)
 
-    def _open_next(self, processes: dict[str, Process]) -> None:
+    def _open_next(self, processes: dict[str, Process], keep: int) -> None:
+        """Go on in a new file that begins with a snapshot; `keep` older ones stay."""
         number = self._number + 1
         path = self._path(number)
         # Not a journal name until it is whole.
@@ -159,7 +184,7 @@ class Journal:
         self._number = number
         self._written = 0
         for old in self._numbers():
-            if old < number - 1:
+            if old < number - keep:
                 os.unlink(self._path(old))
 
     def _numbers(self) -> list[int]:

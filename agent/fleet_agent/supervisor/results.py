@@ -57,10 +57,12 @@ class Results:
 
     def _note(self, key: str, known: Known, entry: dict[str, Any]) -> None:
         self._known[key] = known
-        os.write(self._fd, json.dumps(entry).encode("ascii") + b"\n")
-        self._lines += 1
-        if self._lines > 4 * MAX_RESULTS:
-            self._rewrite()
+        # A full disk costs what the next supervisor would know, not the operation.
+        with contextlib.suppress(OSError):
+            os.write(self._fd, json.dumps(entry).encode("ascii") + b"\n")
+            self._lines += 1
+            if self._lines > 4 * MAX_RESULTS:
+                self._rewrite()
 
     def _forget(self, now: float) -> None:
         for key in list(self._known):

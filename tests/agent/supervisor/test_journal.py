@@ -1,7 +1,10 @@
 """The journal keeps every whole change, whatever the last write was cut to."""
 
+import errno
+import os
 from pathlib import Path
 
+import pytest
 from fleet_agent.core.model import Exit, Now, Process, State, Timer, TimerKind
 from fleet_agent.supervisor.journal import Change, Journal
 
@@ -23,7 +26,7 @@ def a_change(
 
 
 def a_journal(folder: Path, changes: int, max_bytes: int = 1 << 20) -> Journal:
-    journal = Journal(str(folder), "boot-1", max_bytes)
+    journal = Journal(str(folder), "boot-1", print, max_bytes)
     journal.begin("inc", 0, {"web:web": Process()})
     for number in range(1, changes + 1):
         states = {"web:web": a_change(number).process}
@@ -33,7 +36,7 @@ def a_journal(folder: Path, changes: int, max_bytes: int = 1 << 20) -> Journal:
 
 def test_a_new_supervisor_finds_what_the_old_one_wrote(tmp_path: Path) -> None:
     a_journal(tmp_path, 3)
-    restored = Journal(str(tmp_path), "boot-1").restore()
+    restored = Journal(str(tmp_path), "boot-1", print).restore()
     assert restored is not None
     assert (restored.incarnation, restored.sequence, restored.has_left) == ("inc", 3, False)
     assert restored.processes == {"web:web": a_change(3).process}
@@ -41,7 +44,7 @@ def test_a_new_supervisor_finds_what_the_old_one_wrote(tmp_path: Path) -> None:
 
 def test_a_journal_of_another_boot_is_not_believed(tmp_path: Path) -> None:
     a_journal(tmp_path, 3)
-    assert Journal(str(tmp_path), "boot-2").restore() is None
+    assert Journal(str(tmp_path), "boot-2", print).restore() is None
 
 
 def test_cut_at_any_byte_it_gives_the_whole_changes_before_the_cut(tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ def test_cut_at_any_byte_it_gives_the_whole_changes_before_the_cut(tmp_path: Pat
     ends = [index + 1 for index, byte in enumerate(whole) if byte == ord("\n")]
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
-        restored = Journal(str(tmp_path), "boot-1").restore()
+        restored = Journal(str(tmp_path), "boot-1", print).restore()
         lines = sum(end <= length for end in ends)
         if lines == 0:
             assert restored is None
@@ -63,14 +66,14 @@ def test_cut_at_any_byte_it_gives_the_whole_changes_before_the_cut(tmp_path: Pat
 def test_garbage_instead_of_a_journal_is_passed_over_for_the_older_file(tmp_path: Path) -> None:
     a_journal(tmp_path, 2)
     (tmp_path / "journal.2").write_bytes(b"\x00\xff garbage\n{}")
-    restored = Journal(str(tmp_path), "boot-1").restore()
+    restored = Journal(str(tmp_path), "boot-1", print).restore()
     assert restored is not None
     assert restored.sequence == 2
 
 
 def test_after_an_ordered_end_it_says_so(tmp_path: Path) -> None:
     a_journal(tmp_path, 1).leave()
-    restored = Journal(str(tmp_path), "boot-1").restore()
+    restored = Journal(str(tmp_path), "boot-1", print).restore()
     assert restored is not None
     assert restored.has_left
 
@@ -91,7 +94,38 @@ def test_changes_are_handed_out_again_over_a_change_of_file(tmp_path: Path) -> N
 def test_a_removed_process_is_not_restored(tmp_path: Path) -> None:
     journal = a_journal(tmp_path, 1)
     journal.append([a_change(2, removed=True)], dict)
-    restored = Journal(str(tmp_path), "boot-1").restore()
+    restored = Journal(str(tmp_path), "boot-1", print).restore()
     assert restored is not None
     assert restored.processes == {}
     assert restored.sequence == 2
+
+
+def test_a_full_disk_is_told_once_and_leaves_no_silent_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    journal = Journal(str(tmp_path), "boot-1", said.append)
+    journal.begin("inc", 0, {"web:web": Process()})
+    journal.append([a_change(1)], dict)
+
+    def full(_fd: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fleet_agent.supervisor.journal.os.write", full)
+        journal.append([a_change(2)], dict)
+        journal.append([a_change(3)], dict)
+    assert len(said) == 1
+    assert "No space left" in said[0]
+    states = {"web:web": a_change(4).process}
+    journal.append([a_change(4)], states.copy)
+    journal.append([a_change(5)], dict)
+    assert len(said) == 2
+    assert journal.since(1) is None
+    assert journal.since(3) is None
+    changes = journal.since(4)
+    assert changes is not None
+    assert [change.sequence for change in changes] == [5]
+    restored = Journal(str(tmp_path), "boot-1", print).restore()
+    assert restored is not None
+    assert restored.sequence == 5
