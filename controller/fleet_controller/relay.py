@@ -23,6 +23,9 @@ from fleet_controller.state import Pulse
 HELD_CHUNKS = 4
 """Chunks a host may be ahead of a slow reader."""
 
+IDLE_SECONDS = 60.0
+"""The longest wait without news; only to have a bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -56,6 +59,7 @@ class Relay:
         self._log = log
         self._tasks: asyncio.TaskGroup | None = None
         self._is_leaving = asyncio.Event()
+        self._readers: set[Pulse] = set()
 
     async def run(self, is_ready: asyncio.Event) -> None:
         """Hold the tasks of readers until `leave`; those that follow end then."""
@@ -67,6 +71,8 @@ class Relay:
     def leave(self) -> None:
         """End all readers; each operator is told why."""
         self._is_leaving.set()
+        for news in self._readers:
+            news.beat()
 
     async def read(self, wish: Wish) -> AsyncGenerator[controller_pb2.ReadFleetLogResponse, None]:
         """Yield what the hosts have, in turns; ends when all have ended.
@@ -75,6 +81,7 @@ class Relay:
         """
         assert self._tasks is not None, "run() comes first"
         news = Pulse()
+        self._readers.add(news)
         sources = [_Source(host) for host in wish.hosts]
         tasks = [
             self._tasks.create_task(self._source(source, wish, news), name=f"log {source.host}")
@@ -94,8 +101,9 @@ class Relay:
                         "CONTROLLER_LEAVING", "the controller is leaving", "go on from your cursors elsewhere"
                     )
                 if is_idle and sources:
-                    await news.wait(1.0)
+                    await news.wait(IDLE_SECONDS)
         finally:
+            self._readers.discard(news)
             for task in tasks:
                 task.cancel()
 
@@ -145,7 +153,7 @@ class Relay:
 
     async def _put(self, source: _Source, chunk: types_pb2.LogChunk, news: Pulse) -> None:
         while len(source.waiting) >= HELD_CHUNKS:
-            await source.has_room.wait(60.0)
+            await source.has_room.wait(IDLE_SECONDS)
         source.waiting.append(controller_pb2.ReadFleetLogResponse(host=source.host, chunk=chunk))
         news.beat()
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -112,7 +113,7 @@ def test_check_of_a_broken_configuration(tmp_path: Path, capsys: pytest.CaptureF
     ],
 )
 def test_a_certificate_of_somebody_else_is_refused(
-    tmp_path: Path, pki: Pki, capsys: pytest.CaptureFixture[str], settings: dict[str, str], words: str
+    tmp_path: Path, pki: Pki, capsys: pytest.CaptureFixture[str], settings: dict[str, Any], words: str
 ) -> None:
     config = write_config(tmp_path, pki, {}, **settings)
     assert main.main(["run", "--config", str(config)]) == 2

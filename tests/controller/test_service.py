@@ -8,6 +8,7 @@ from typing import Any
 import grpc.aio
 import pytest
 from fakes import certificates
+from fakes.agent import FakeAgent
 from fakes.controller import one_host, running, selector, wait_until
 from fleet_api.identity import Role
 from fleet_api.v1 import controller_pb2, controller_pb2_grpc
@@ -135,5 +136,22 @@ def test_leaving_ends_followers_with_a_word(tmp_path: Path) -> None:
                 await call.read()
             assert controller.error_of(caught.value).code == "CONTROLLER_LEAVING"
             await wait_until(lambda: "INFO left" in controller.log)
+
+    asyncio.run(scenario())
+
+
+def test_plaintext_works_when_it_was_asked_for_and_says_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        pki = certificates.make(tmp_path / "pki")
+        async with (
+            FakeAgent("web1", None) as agent,
+            running(tmp_path, pki, {"web1": agent.address}, plaintext=True) as controller,
+            grpc.aio.insecure_channel(controller.address) as channel,
+        ):
+            stub = controller_pb2_grpc.ControllerServiceStub(channel)
+            request = controller_pb2.GetStatusRequest(hosts=selector(""))
+            (answer,) = [message async for message in stub.GetStatus(request, timeout=10)]
+            assert answer.bucket == controller_pb2.HostOutcome.OK
+            assert "no TLS: anybody who reaches this port may command the fleet" in controller.log
 
     asyncio.run(scenario())

@@ -26,7 +26,9 @@ from fleet_controller.store import StateDir
 DEADLINE_SECONDS = 20.0
 
 
-def write_config(folder: Path, pki: Pki, hosts: Mapping[str, str], **settings: Any) -> Path:
+def write_config(
+    folder: Path, pki: Pki, hosts: Mapping[str, str], *, plaintext: bool = False, **settings: Any
+) -> Path:
     """A configuration for these hosts (name: address), with quick times unless `settings` say otherwise."""
     chosen = {
         "listen": "127.0.0.1:0",
@@ -41,7 +43,10 @@ def write_config(folder: Path, pki: Pki, hosts: Mapping[str, str], **settings: A
     }
     lines = ["[controller]", *(f"{key} = {json.dumps(value)}" for key, value in chosen.items()), "[tls]"]
     files = pki.controller
-    lines += [f"{key} = {json.dumps(getattr(files, key))}" for key in ("certificate", "key", "ca")]
+    if plaintext:
+        lines.append("insecure_plaintext = true")
+    else:
+        lines += [f"{key} = {json.dumps(getattr(files, key))}" for key in ("certificate", "key", "ca")]
     path = folder / "controller.toml"
     path.write_text("\n".join(lines) + "\n")
     write_inventory(folder, hosts)
