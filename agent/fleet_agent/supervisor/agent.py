@@ -274,6 +274,7 @@ class Agent:
                 os.unlink(self._config.daemon.pidfile)
         # Let the last words of the children reach their logs before the keeper lets go of the ends.
         self._logs.stop(LOG_DRAIN_SECONDS)
+        self._take_log_results()
         self._send(Leave(0))
 
     def _send(self, message: ToKeeper) -> None:
