@@ -149,7 +149,7 @@ def write(path: Path, data: bytes) -> str:
     [
         (b"[a]\nk=\0\n", "NUL byte in line 2"),
         (b"[a]\nk=1\n\xff\xfe=2\n", "byte 0xff in line 3"),
-        (os.urandom(64) + b"\0", "not a text file"),
+        (bytes(range(160, 224)) + b"\0", "not a text file"),
         (b"[a]\nk=\xe4", "not UTF-8"),
     ],
 )
