@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fleet_api import rows, wire
 from fleet_api.errors import Unavailable
+from fleet_api.selection import select
 from fleet_api.v1 import controller_pb2, types_pb2
 
 from fleet_controller.config import Config
-from fleet_controller.core import fleet, lease, outcome, selection
+from fleet_controller.core import fleet, lease, outcome
 from fleet_controller.dispatch import BUCKETS
 from fleet_controller.model import Bucket, Moment, Position, Reach
 from fleet_controller.session import REPLACEMENT_SECONDS
@@ -73,7 +74,7 @@ class StatusTeller:
         host = self._state.host(name)
         position = self._wanted.get(host.host_id) if host is not None else None
         message.behind = position is not None and not fleet.has_reached(view, position)
-        chosen, errors = selection.select(self._terms, view.processes)
+        chosen, errors = select(self._terms or ["all"], view.processes)
         message.errors.extend(wire.error_to_proto(error) for error in errors)
         held = iter([view.processes[id_] for id_ in chosen])
         chunks = list(

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from fleet_api.errors import BadRequest, Conflict, Denied, NotFound
 from fleet_api.frames import Frame
+from fleet_api.selection import Selection, select
 
 from fleet_agent.config.values import to_signal
 from fleet_agent.core.model import LogSpec, Now
-from fleet_agent.core.select import Selection, select
 from fleet_agent.core.verbs import Verb
 from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways

@@ -1,8 +1,8 @@
 """What an operator's terms mean."""
 
 import pytest
-from fleet_agent.core.select import select
 from fleet_api.errors import NotFound
+from fleet_api.selection import select
 from hypothesis import given
 from hypothesis import strategies as st
 

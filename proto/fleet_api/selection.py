@@ -6,7 +6,8 @@
     all           everything, wherever it stands among the terms
     we*  g:web_?  globs (`*`, `?`, `[]`) on the name as shown, or on either part
 
-Called by the supervisor for each request; `ids` come in the order in which they are to be matched.
+Called by the supervisor for each change, and for each read by whoever answers it from a copy: gateway and
+controller. `ids` come in the order in which they are to be matched.
 """
 
 from collections.abc import Iterable, Sequence
