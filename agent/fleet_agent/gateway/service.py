@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, cast
 from fleet_api import wire
 from fleet_api.errors import BadRequest, Broken, Denied
 from fleet_api.rows import OperationRow
+from fleet_api.selection import select
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
 
-from fleet_agent.core.select import select
 from fleet_agent.gateway.admission import Context, Door, actor
 from fleet_agent.gateway.copy import Copy
 from fleet_agent.gateway.feed import Feed
