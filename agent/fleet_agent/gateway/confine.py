@@ -38,6 +38,8 @@ def user_of(configured: object) -> User | None:
 def confine(user: User | None, port_fd: int | None) -> None:
     """Become `user` (None: stay) for good, never gain rights, leave no core and no door for ptrace.
 
+    As many files may be open as the limits allow: each log that is read takes one a backup.
+
     `port_fd`, the reserved port, is given to that user, since only sockets of one user share a port.
     Raises: Denied when the kernel refuses; nothing must be served then.
     """
@@ -49,6 +51,8 @@ def confine(user: User | None, port_fd: int | None) -> None:
             os.setresgid(user.gid, user.gid, user.gid)
             os.setresuid(user.uid, user.uid, user.uid)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     except OSError as error:
         raise Denied(
             "USER_NOT_TAKEN",

@@ -20,6 +20,7 @@ RECEIVE_BYTES = 256 * 1024
 MAX_FDS = 253  # the kernel's limit for one message
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
 MAX_WAITING_ITEMS = 100_000
+MAX_WAITING_FDS = 64
 
 _CANCEL = "cancel"
 
@@ -41,6 +42,7 @@ class Stream:
         self._link = link
         self._id = request_id
         self._items: deque[Item] = deque()
+        self._waiting_fds = 0
         self._news = asyncio.Event()
         self._is_ended = False
         self._error: FleetError | None = None
@@ -65,21 +67,33 @@ class Stream:
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
-        return self._items.popleft()
+        item = self._items.popleft()
+        self._waiting_fds -= len(item.fds)
+        return item
 
     def take_waiting(self) -> list[Item]:
         """All items that have come and were not taken, without waiting."""
         items = list(self._items)
         self._items.clear()
+        self._waiting_fds = 0
         return items
 
     def put(self, item: Item) -> None:
         """Called by the link: one more item."""
-        if len(self._items) >= MAX_WAITING_ITEMS:
+        waiting_fds = self._waiting_fds + len(item.fds)
+        # The first item may bring as many as it likes: it is one log with all its backups.
+        if self._items and (len(self._items) >= MAX_WAITING_ITEMS or waiting_fds > MAX_WAITING_FDS):
             close_fds(item.fds)
             self._link.cancel(self._id)
-            self.end(Unavailable("STREAM_NOT_READ", f"{MAX_WAITING_ITEMS} items wait to be read"))
+            self.end(
+                Unavailable(
+                    "STREAM_NOT_READ",
+                    f"the reader is too slow: {len(self._items)} messages wait for it",
+                    "go on from the last cursor",
+                )
+            )
             return
+        self._waiting_fds = waiting_fds
         self._items.append(item)
         self._news.set()
 

@@ -10,8 +10,8 @@ from contextlib import closing
 from typing import NamedTuple
 
 from fleet_api import wire
-from fleet_api.errors import BadRequest, Broken, Conflict
-from fleet_api.logtail import LogTail
+from fleet_api.errors import BadRequest, Broken, Conflict, Unavailable
+from fleet_api.logtail import Chunk, Cursor, LogTail
 from fleet_api.v1 import agent_pb2
 
 from fleet_agent.gateway.link import Item, Link, Stream, close_fds
@@ -53,13 +53,13 @@ def parse_request(request: agent_pb2.ReadLogRequest) -> LogRequest:
     )
 
 
-def start_of(request: LogRequest, log_id: str, end: int) -> int:
-    """The absolute byte where reading begins.
+def cursor_of(request: LogRequest, log_id: str, end: int) -> Cursor | None:
+    """Where reading begins in the log with this id and end; None: before the end.
 
     Raises: Conflict when the cursor is of another log, or ahead of this one.
     """
     if request.offset is None:
-        return max(0, end - request.last_bytes)
+        return None
     if request.log_id and request.log_id != log_id:
         raise Conflict(
             "LOG_CHANGED",
@@ -72,13 +72,13 @@ def start_of(request: LogRequest, log_id: str, end: int) -> int:
             f"the cursor stands at byte {request.offset}; the log of {request.process} ends at {end}",
             "read without a cursor",
         )
-    return request.offset
+    return Cursor(log_id, request.offset)
 
 
 async def read_log(link: Link, request: LogRequest) -> AsyncGenerator[agent_pb2.ReadLogResponse, None]:
     """Chunks of at most 64 KiB; the first, perhaps empty, tells the cursor. A followed log has no end.
 
-    Raises: NotFound for an unknown process or one without this log; Conflict as `start_of`.
+    Raises: NotFound for an unknown process or one without this log; Conflict as `cursor_of`.
     """
     if not request.follow:
         item = await link.call_with_fds(
@@ -125,28 +125,29 @@ class _Log:
 
     def __init__(self, request: LogRequest, item: Item) -> None:
         try:
-            self._id = str(item.body["log_id"])
-            end = int(item.body["end"])
-            starts = [int(segment["start"]) for segment in item.body["segments"]]
-            if len(starts) != len(item.fds):
-                raise ValueError(f"{len(starts)} segments, {len(item.fds)} descriptors")
-            start = start_of(request, self._id, end)
+            cursor = cursor_of(request, str(item.body["log_id"]), int(item.body["end"]))
         except (LookupError, TypeError, ValueError) as error:
             close_fds(item.fds)
-            raise Broken(
-                "LOG_NOT_DESCRIBED", f"the supervisor's description of the log: {error!r}"
-            ) from error
+            raise _not_described(error) from error
         except BaseException:
             close_fds(item.fds)
             raise
-        self._tail = LogTail(start, list(zip(starts, item.fds, strict=True)), end)
+        last_bytes = request.last_bytes if cursor is None else None
+        try:
+            self._tail = LogTail.from_reply(item.body, item.fds, last_bytes, cursor)
+        except BadRequest as error:
+            raise _not_described(error) from error
         self._is_first = True
+        self._reading: asyncio.Future[Chunk] | None = None
 
     def take(self, item: Item) -> None:
         """The log grew, or goes on in another file."""
         end, segment = item.body.get("end"), item.body.get("segment")
-        if isinstance(segment, dict) and len(item.fds) == 1:
-            self._tail.add_segment(int(segment["start"]), item.fds[0])
+        if isinstance(segment, dict) and isinstance(segment.get("start"), int) and len(item.fds) == 1:
+            try:
+                self._tail.add_segment(segment["start"], item.fds[0])
+            except BadRequest as error:
+                raise _not_described(error) from error
         else:
             close_fds(item.fds)
         if isinstance(end, int):
@@ -155,14 +156,34 @@ class _Log:
     async def unread(self) -> AsyncIterator[agent_pb2.ReadLogResponse]:
         """All that is written and was not read."""
         while True:
-            chunk = await asyncio.to_thread(self._tail.read, CHUNK_BYTES)
+            self._reading = asyncio.ensure_future(asyncio.to_thread(self._tail.read, CHUNK_BYTES))
+            # Shielded: a thread cannot be cancelled, and must not lose its file on the way.
+            try:
+                chunk = await asyncio.shield(self._reading)
+            except OSError as error:
+                raise Unavailable(
+                    "LOG_NOT_READABLE",
+                    f"the log cannot be read: {error.strerror}",
+                    "see the disk of that host",
+                ) from error
             if not chunk.data and not chunk.lost_bytes and not self._is_first:
                 return
             self._is_first = False
             yield agent_pb2.ReadLogResponse(
-                chunk=wire.log_chunk(self._id, chunk.start, chunk.data, chunk.lost_bytes)
+                chunk=wire.log_chunk(self._tail.log_id, chunk.start, chunk.data, chunk.lost_bytes)
             )
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, as soon as no thread reads them."""
+        if self._reading is None or self._reading.done():
+            self._tail.close()
+        else:
+            self._reading.add_done_callback(self._close_after)
+
+    def _close_after(self, reading: "asyncio.Future[Chunk]") -> None:
+        reading.exception()  # seen: nobody waits for it any more
         self._tail.close()
+
+
+def _not_described(error: Exception) -> Broken:
+    return Broken("LOG_NOT_DESCRIBED", f"the supervisor's description of the log: {error!r}")

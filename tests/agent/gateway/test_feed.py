@@ -94,10 +94,8 @@ def test_a_position_of_another_incarnation_never_comes() -> None:
 def test_it_asks_again_from_where_it_stands_when_the_stream_is_ended() -> None:
     async def body(feed: Feed, copy: Copy, supervisor: FakeSupervisor) -> None:
         position = supervisor.position()
-        supervisor._watchers.clear()
-        await asyncio.to_thread(supervisor.change, make_row("web", state="STOPPED", uptime=None))
-        supervisor._send({"id": supervisor.requests("watch")[0]["id"], "ok": {}})
-        position["sequence"] += 1
+        stopped = make_row("web", state="STOPPED", uptime=None)
+        position["sequence"] = await asyncio.to_thread(supervisor.end_watch, stopped)
         assert await feed.wait_for(position, 20)
         assert supervisor.requests("watch")[1]["after"]["sequence"] == position["sequence"] - 1
         assert copy.all_processes(0.0)[0].state == types_pb2.Process.STOPPED

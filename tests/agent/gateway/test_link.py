@@ -182,3 +182,24 @@ def test_the_end_reaches_questions_and_streams(cut: bytes) -> None:
         assert (link.failure is None) == (cut == b"")
 
     talk(body, lambda supervisor: supervisor.silent.add("ping"))
+
+
+def test_a_stream_that_nobody_reads_holds_a_bounded_number_of_files(tmp_path: Path) -> None:
+    async def body(link: Link, supervisor: FakeSupervisor) -> None:
+        log = FakeLog(supervisor, tmp_path)
+        before = open_fds()
+        async with link.stream("follow_log", process="web", stream="stdout") as items:
+            await asyncio.to_thread(supervisor.wait_for_request, "follow_log")
+            for _ in range(100):
+                log.rotate(keep=0)
+            await asyncio.to_thread(supervisor.wait_for, lambda: bool(supervisor.cancelled), "cancel")
+            assert len(open_fds()) < len(before) + 80
+            with pytest.raises(Unavailable) as raised:
+                async for item in items:
+                    close_fds(item.fds)
+            assert raised.value.code == "STREAM_NOT_READ"
+        assert len(open_fds()) == len(before)
+        assert await link.call("ping")
+        log.close()
+
+    talk(body)

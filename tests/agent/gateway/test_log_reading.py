@@ -13,9 +13,10 @@ from fakes.running_gateway import SECONDS, refusal
 from fakes.supervisor import FakeLog, FakeSupervisor
 from fleet_agent.gateway import log_reading
 from fleet_agent.gateway.link import Link
-from fleet_agent.gateway.log_reading import LogRequest, parse_request, start_of
+from fleet_agent.gateway.log_reading import LogRequest, cursor_of, parse_request
 from fleet_api import wire
-from fleet_api.errors import BadRequest, Conflict, FleetError, NotFound
+from fleet_api.errors import BadRequest, Broken, Conflict, FleetError, NotFound
+from fleet_api.logtail import Cursor
 from fleet_api.v1 import agent_pb2, types_pb2
 
 
@@ -121,6 +122,8 @@ def test_no_file_stays_open_however_a_reader_ends(tmp_path: Path) -> None:
     log.rotate()
     supervisor.start()
 
+    seen: list[bytes] = []
+
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
 
@@ -130,8 +133,8 @@ def test_no_file_stays_open_however_a_reader_ends(tmp_path: Path) -> None:
 
     async def read(link: Link, request: LogRequest) -> None:
         async with contextlib.aclosing(log_reading.read_log(link, request)) as responses:
-            async for _ in responses:
-                pass
+            async for response in responses:
+                seen.append(response.chunk.data)  # noqa: PERF401 - looked at on the way
 
     async def run() -> None:
         link = Link(socket.socket(fileno=supervisor.theirs.detach()))
@@ -139,6 +142,8 @@ def test_no_file_stays_open_however_a_reader_ends(tmp_path: Path) -> None:
         await asyncio.to_thread(int)  # the pool of threads opens what it needs
         before = open_files()
         await read(link, request)
+        assert seen == [b"x" * 50]
+        seen.clear()
         assert open_files() == before
         for wrong in (request._replace(log_id="log-0", offset=4), request._replace(process="nope")):
             for follow in (False, True):
@@ -146,9 +151,11 @@ def test_no_file_stays_open_however_a_reader_ends(tmp_path: Path) -> None:
                     await read(link, wrong._replace(follow=follow))
         assert open_files() == before
         follower = asyncio.ensure_future(read(link, request._replace(follow=True)))
-        await until(lambda: open_files() >= before + 2)
-        log.rotate()  # one more file here, and one more there
-        await until(lambda: open_files() >= before + 4)
+        await until(lambda: seen[-1:] == [b"x" * 50])
+        log.rotate()
+        log.write(b"after")
+        await until(lambda: seen[-1] == b"after")
+        assert open_files() > before + 1  # the log's own new file, and what the follower reads
         follower.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await follower
@@ -166,15 +173,11 @@ def test_no_file_stays_open_however_a_reader_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.pure
-@pytest.mark.parametrize(
-    ("last_bytes", "offset", "start"),
-    [(0, None, 100), (30, None, 70), (500, None, 0), (30, 5, 5), (0, 100, 100)],
-)
-def test_reading_begins_at_the_cursor_or_before_the_end(
-    last_bytes: int, offset: int | None, start: int
-) -> None:
-    request = LogRequest("web", "stdout", "log-1", offset, last_bytes, False)
-    assert start_of(request, "log-1", 100) == start
+def test_reading_begins_at_the_cursor_or_before_the_end() -> None:
+    request = LogRequest("web", "stdout", "log-1", None, 30, False)
+    assert cursor_of(request, "log-1", 100) is None
+    for offset in (0, 5, 100):
+        assert cursor_of(request._replace(offset=offset), "log-1", 100) == Cursor("log-1", offset)
 
 
 @pytest.mark.pure
@@ -184,4 +187,21 @@ def test_a_cursor_without_a_log_id_counts_in_the_log_that_is() -> None:
     )
     parsed = parse_request(request)
     assert (parsed.stream, parsed.offset) == ("stderr", 3)
-    assert start_of(parsed, "log-9", 10) == 3
+    assert cursor_of(parsed, "log-9", 10) == Cursor("log-9", 3)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {},
+        {"log_id": "log-1", "segments": [], "end": 0},
+        {"log_id": "log-1", "segments": [{"start": 0}], "end": 7},
+        {"log_id": "log-1", "segments": 7, "end": "seven"},
+    ],
+)
+def test_a_log_that_is_described_wrongly_is_our_bug(log: Any, described: Any) -> None:
+    supervisor = log.gateway.supervisor
+    supervisor.streams["open_log"] = lambda number, frame: supervisor._send({"id": number, "ok": described})
+    error = refusal(lambda: list(read_log(log.gateway.stub())))
+    assert isinstance(error, Broken)
+    assert error.code == "LOG_NOT_DESCRIBED"
