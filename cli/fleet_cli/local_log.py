@@ -1,12 +1,13 @@
 """One log of a process of this host, read from the files that the agent opened, through its door."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from fleet_api.door import Door
-from fleet_api.errors import Broken, FleetError
-from fleet_api.logtail import LogTail
+from fleet_api.errors import BadRequest, Broken, Conflict, FleetError
+from fleet_api.logtail import Chunk, Cursor, LogTail
 
 from fleet_cli.invocation import Invocation
 from fleet_cli.local import READ_TIMEOUT_SECONDS, is_away
@@ -30,8 +31,9 @@ class _Opened(NamedTuple):
     end: int
 
     @property
-    def oldest(self) -> int:
-        return self.segments[0][0] if self.segments else self.end
+    def length(self) -> int:
+        """Bytes that are still there."""
+        return self.end - self.segments[0][0] if self.segments else 0
 
 
 def show(
@@ -50,7 +52,7 @@ def show(
             return _opened(reply, fds)
 
     opened = patiently(attempt, lambda error: is_away(error, path), invocation.retry())
-    tail = LogTail(_start(opened, amount), opened.segments, opened.end)
+    tail = _tail(opened, _size(opened, amount))
     try:
         _print_unread(tail, output)
     finally:
@@ -65,16 +67,18 @@ def follow(
     Goes on at the byte it had reached when the supervisor is replaced, for as long as an agent comes
     back within a minute. Raises: as `show`.
     """
-    place: tuple[str, int] | None = None
+    place: Cursor | None = None
     retry = invocation.retry()
     has_said = False
     while True:
         try:
             with Door.connect(path) as door:
-                for tail, log_id in _followed(door, process, stream, amount, place, output):
+                for tail in _followed(door, process, stream, amount, place, output):
                     if has_said:
                         output.note("", "the agent is back")
-                    place, has_said = (log_id, _print_unread(tail, output)), False
+                    has_said = False
+                    _print_unread(tail, output)
+                    place = tail.cursor
                     retry = Retry(invocation.clock, invocation.sleep, RESUME_SECONDS)
         except FleetError as error:
             if not (is_away(error, path) or (place is not None and error.code == "SHUTTING_DOWN")):
@@ -90,77 +94,95 @@ def follow(
 
 
 def _followed(
-    door: Door, process: str, stream: str, amount: Amount, place: tuple[str, int] | None, output: LogOutput
-) -> Any:
+    door: Door, process: str, stream: str, amount: Amount, place: Cursor | None, output: LogOutput
+) -> Iterator[LogTail]:
     """The tail of the log each time there may be more to read."""
     tail: LogTail | None = None
-    log_id = ""
     try:
         for item, fds in door.stream("follow_log", process=process, stream=stream):
             if tail is None:
                 opened = _opened(item, fds)
-                log_id = opened.log_id
-                tail = LogTail(_resume(opened, amount, place, output), opened.segments, opened.end)
-            elif isinstance(item.get("segment"), dict) and len(fds) == 1:
-                tail.add_segment(int(item["segment"]["start"]), fds[0])
+                size = _size(opened, amount) if place is None else None
+                tail = _tail(opened, size, place)
+                if tail.note:
+                    output.note("", tail.note)
             else:
-                _close(fds)
-            if isinstance(item.get("end"), int):
-                tail.move_end(item["end"])
-            yield tail, log_id
+                _take(tail, item, fds)
+            yield tail
     finally:
         if tail is not None:
             tail.close()
 
 
-def _resume(opened: _Opened, amount: Amount, place: tuple[str, int] | None, output: LogOutput) -> int:
-    if place is None:
-        return _start(opened, amount)
-    log_id, offset = place
-    if log_id == opened.log_id and offset <= opened.end:
-        return offset
-    output.note("", "the log began anew")
-    return opened.oldest
+def _take(tail: LogTail, item: dict[str, Any], fds: list[int]) -> None:
+    """The log grew, or goes on in another file."""
+    segment, end = item.get("segment"), item.get("end")
+    if isinstance(segment, dict) and isinstance(segment.get("start"), int) and len(fds) == 1:
+        with _as_agents_fault():
+            tail.add_segment(segment["start"], fds[0])
+    else:
+        _close(fds)
+    if isinstance(end, int):
+        tail.move_end(end)
 
 
-def _start(opened: _Opened, amount: Amount) -> int:
-    """The absolute byte where the wanted end of the log begins."""
+def _tail(opened: _Opened, size: int | None, place: Cursor | None = None) -> LogTail:
+    with _as_agents_fault():
+        return LogTail(opened.log_id, opened.segments, opened.end, size, place)
+
+
+def _size(opened: _Opened, amount: Amount) -> int:
+    """How many bytes the wanted end of the log has."""
     if amount.lines is None:
-        return max(opened.oldest, opened.end - amount.size)
+        return amount.size
     if amount.lines == 0:
-        return opened.end
+        return 0
     size = 4096
     while True:
-        start = max(opened.oldest, opened.end - size)
-        data = _bytes_between(opened, start)
-        found = last_lines(data, amount.lines)
+        found = last_lines(_last_bytes(opened, size), amount.lines)
         if found is not None:
-            return opened.end - len(found)
-        if start == opened.oldest:
-            return start
+            return len(found)
+        if size >= opened.length:
+            return size
         size *= 4
 
 
-def _bytes_between(opened: _Opened, start: int) -> bytes:
-    duplicates = [(first, os.dup(fd)) for first, fd in opened.segments]
-    tail = LogTail(start, duplicates, opened.end)
+def _last_bytes(opened: _Opened, size: int) -> bytes:
+    lent = opened._replace(segments=[(start, os.dup(fd)) for start, fd in opened.segments])
+    tail = _tail(lent, size)
     pieces = []
     try:
-        while (chunk := tail.read(_CHUNK_BYTES)).data:
+        while (chunk := _read(tail)).data:
             pieces.append(chunk.data)
     finally:
         tail.close()
     return b"".join(pieces)
 
 
-def _print_unread(tail: LogTail, output: LogOutput) -> int:
-    """Print all there is; returns the absolute byte reached."""
+def _print_unread(tail: LogTail, output: LogOutput) -> None:
     while True:
-        chunk = tail.read(_CHUNK_BYTES)
+        chunk = _read(tail)
         output.gap("", chunk.lost_bytes)
         output.write("", chunk.data)
         if not chunk.data and not chunk.lost_bytes:
-            return int(chunk.start)
+            return
+
+
+def _read(tail: LogTail) -> Chunk:
+    try:
+        return tail.read(_CHUNK_BYTES)
+    except OSError as error:
+        raise Conflict(
+            "LOG_NOT_READABLE", f"the log cannot be read: {error.strerror}", "look at its disk"
+        ) from error
+
+
+@contextmanager
+def _as_agents_fault() -> Iterator[None]:
+    try:
+        yield
+    except BadRequest as error:
+        raise Broken("LOG_NOT_DESCRIBED", f"the agent's description of the log: {error.message}") from error
 
 
 def _opened(reply: dict[str, Any], fds: list[int]) -> _Opened:

@@ -4,13 +4,13 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from fakes.conditions import wait_until
 from fakes.fleetctl import Screen, read, screen
 from fakes.scripted_controller import (
     ScriptedController,
     log_end,
     log_piece,
     scripted_controller,
-    wait_until,
 )
 from fleet_api.errors import BadRequest, Unavailable
 from fleet_api.hostset import expand

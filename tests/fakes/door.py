@@ -45,7 +45,8 @@ class Conversation:
             frame = {**frame, "fds": len(fds)}
             data = encode(frame)
             sent = socket.send_fds(self.sock, [data], list(fds))
-            self.sock.sendall(data[sent:])
+            if sent < len(data):
+                self.sock.sendall(data[sent:])
         else:
             self.sock.sendall(encode(frame))
 

@@ -1,7 +1,6 @@
 """A controller that says what the test tells it to, over real gRPC: plaintext, or TLS with real files."""
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
@@ -169,11 +168,3 @@ def log_end(host: str, bucket: str, code: str, message: str) -> Any:
 
 
 STDOUT = agent_pb2.ReadLogRequest.STDOUT
-
-
-def wait_until(is_so: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.005)
