@@ -63,6 +63,13 @@ def has_something_to_stop(process: Process) -> bool:
     return process.wanted or process.state in RUNNING_STATES or process.state is State.STOPPING
 
 
+def has_begun(verb: Verb, process: Process, run_before: int) -> bool:
+    """Whether a verb that was asked for when the process had this run has already been acted on."""
+    if verb is Verb.STOP:
+        return not has_something_to_stop(process)
+    return process.run > run_before or (verb is Verb.RESTART and process.state is State.STOPPING)
+
+
 def judge(verb: Verb, process: Process, run_before: int) -> Verdict | None:
     """The verdict once the verb has had its effect; None while there is something to wait for."""
     if verb is Verb.STOP:

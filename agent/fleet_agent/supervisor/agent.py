@@ -269,6 +269,8 @@ class Agent:
 
     def _leave(self) -> None:
         self._roster.leave()
+        with contextlib.suppress(OSError):
+            os.unlink(self._paths.endpoint)
         if self._config.daemon.pidfile:
             with contextlib.suppress(OSError):
                 os.unlink(self._config.daemon.pidfile)

@@ -8,11 +8,11 @@ not begun again.
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from fleet_api.errors import FleetError, NotFound
+from fleet_api.errors import Conflict, FleetError, NotFound
 from fleet_api.rows import PositionRow
 
 from fleet_agent.core import events, verbs
-from fleet_agent.core.model import SIGNALLABLE_STATES, Now, Process, ProcessSpec
+from fleet_agent.core.model import SIGNALLABLE_STATES, Now, Process, ProcessSpec, State
 from fleet_agent.core.verbs import Result, Verb, Verdict
 from fleet_agent.supervisor.journal import Change
 from fleet_agent.supervisor.results import Results
@@ -71,20 +71,23 @@ class Operations:
         roster.watchers.append(self._on_change)
 
     def submit(self, request: Request, reply: Reply) -> None:
-        """Carry out a request, or join the one with the same key; `reply` gets the result, once."""
-        key = request.key
-        if key:
-            result = self._results.result(key)
+        """Carry out a request, or join the one with the same key; `reply` gets the result, once.
+
+        Raises: Conflict when the key belongs to another operation.
+        """
+        begun = self._results.begun(request.key) if request.key else None
+        if begun is not None:
+            _refuse_reuse(request, begun)
+            result = self._results.result(request.key)
             if result is not None:
                 reply(self._replay(result))
                 return
-            if key in self._by_key:
-                self._by_key[key].replies.append(reply)
+            if request.key in self._by_key:
+                self._by_key[request.key].replies.append(reply)
                 return
         operation = _Operation(request, reply)
-        begun = self._results.begun(key) if key else None
-        if key:
-            self._by_key[key] = operation
+        if request.key:
+            self._by_key[request.key] = operation
         if begun is not None:
             self._resume(operation, begun["runs"])
         else:
@@ -122,26 +125,37 @@ class Operations:
 
     def _begin(self, operation: _Operation) -> None:
         request = operation.request
+        runs = {id_: self._roster[id_].process.run for id_ in request.ids}
         if request.key:
-            runs = {id_: self._roster[id_].process.run for id_ in request.ids}
             begun = {"id": request.operation_id, "verb": request.verb.value, "runs": runs}
             self._results.note_begun(request.key, begun, self._clock().wall)
         for id_ in request.ids:
-            run_before = self._roster[id_].process.run
-            verdict = self._act(request, id_)
-            self._hold(operation, id_, run_before)
-            if verdict is not None:
-                self._settle(operation, id_, verdict)
-            else:
-                self._judge(operation, id_, self._roster[id_].process)
+            self._hold_and_judge(operation, id_, runs[id_], self._act(request, id_))
 
     def _resume(self, operation: _Operation, runs: dict[str, int]) -> None:
-        for id_ in operation.request.ids:
-            self._hold(operation, id_, runs.get(id_, 0))
-            if operation.request.verb is Verb.SIGNAL:
-                self._settle(operation, id_, Verdict(Result.OK, "signalled"))
-            else:
-                self._judge(operation, id_, self._roster[id_].process)
+        """Go on with what an earlier supervisor began: do what it did not get done, once."""
+        request = operation.request
+        for id_ in request.ids:
+            process = self._roster[id_].process
+            run_before = runs.get(id_, process.run)
+            verdict = None
+            if request.verb is Verb.SIGNAL:
+                verdict = Verdict(Result.FAILED, "whether it was signalled is not known", "OUTCOME_UNKNOWN")
+            elif not verbs.has_begun(request.verb, process, run_before):
+                verdict = self._act(request, id_)
+            elif request.verb is Verb.RESTART and process.state is State.STOPPING:
+                self._roster.apply(id_, events.StartAsked(request.words()))
+            self._hold_and_judge(operation, id_, run_before, verdict)
+
+    def _hold_and_judge(
+        self, operation: _Operation, id_: str, run_before: int, verdict: Verdict | None
+    ) -> None:
+        operation.waiting[id_] = run_before
+        self._waiting.setdefault(id_, []).append(operation)
+        if verdict is not None:
+            self._settle(operation, id_, verdict)
+        else:
+            self._judge(operation, id_, self._roster[id_].process)
 
     def _act(self, request: Request, id_: str) -> Verdict | None:
         process = self._roster[id_].process
@@ -158,10 +172,6 @@ class Operations:
         if beginning.start:
             self._roster.apply(id_, events.StartAsked(request.words()))
         return None if request.wait else Verdict(Result.OK, f"{request.verb} asked")
-
-    def _hold(self, operation: _Operation, id_: str, run_before: int) -> None:
-        operation.waiting[id_] = run_before
-        self._waiting.setdefault(id_, []).append(operation)
 
     def _on_change(self, change: Change, spec: ProcessSpec) -> None:
         for operation in tuple(self._waiting.get(change.id, ())):
@@ -227,6 +237,15 @@ class Operations:
         if verb is Verb.STOP:
             chosen.reverse()
         return tuple(chosen)
+
+
+def _refuse_reuse(request: Request, begun: dict[str, Any]) -> None:
+    if begun["verb"] != request.verb:
+        raise Conflict(
+            "KEY_REUSED",
+            f"the key {request.key!r} belongs to a {begun['verb']}, not to this {request.verb}",
+            "make a new key for each operation",
+        )
 
 
 def _without_rows(result: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 from fleet_agent.core.model import Process, State
-from fleet_agent.core.verbs import Result, Verb, begin, judge
+from fleet_agent.core.verbs import Result, Verb, begin, has_begun, judge
 
 pytestmark = pytest.mark.pure
 
@@ -55,6 +55,23 @@ def test_verdicts(verb: Verb, state: State, wanted: bool, run: int, result: Resu
     verdict = judge(verb, Process(state=state, wanted=wanted, run=run, reason="why"), run_before=1)
     assert (verdict.result if verdict else None) == result
     assert verdict is None or verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "run", "begun"),
+    [
+        (Verb.START, S.STOPPED, 1, False),
+        (Verb.START, S.STARTING, 2, True),
+        (Verb.RESTART, S.RUNNING, 1, False),
+        (Verb.RESTART, S.STOPPING, 1, True),
+        (Verb.RESTART, S.STOPPED, 1, False),
+        (Verb.RESTART, S.RUNNING, 2, True),
+        (Verb.STOP, S.RUNNING, 1, False),
+        (Verb.STOP, S.STOPPED, 1, True),
+    ],
+)
+def test_what_an_earlier_supervisor_got_done(verb: Verb, state: State, run: int, begun: bool) -> None:
+    assert has_begun(verb, Process(state=state, run=run), run_before=1) is begun
 
 
 @pytest.mark.parametrize("verb", [Verb.START, Verb.STOP, Verb.RESTART])

@@ -1,0 +1,176 @@
+"""Every process of an operation ends in one outcome, and a key is carried out once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.small_roster import SmallRoster, a_spec
+from fleet_agent.core import events
+from fleet_agent.core.model import State
+from fleet_agent.core.verbs import Verb
+from fleet_agent.supervisor.operations import Operations, Request
+from fleet_agent.supervisor.results import Results
+from fleet_api.errors import Conflict, NotFound
+from fleet_api.rows import PositionRow
+
+
+class World(SmallRoster):
+    """A roster with operations beside it, whose answers are collected."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        super().__init__(folder, *(a_spec(name) for name in names))
+        self.answers: list[dict[str, Any]] = []
+        results = Results(str(folder / "results"), self.now.wall)
+        self.operations = Operations(self.roster, results, lambda: self.now, self._position)
+
+    def _position(self) -> PositionRow:
+        return {"agent_id": "a", "incarnation": "inc", "sequence": self.journal.sequence}
+
+    def submit(self, verb: Verb, *names: str, key: str = "", wait: bool = True) -> None:
+        ids = tuple(f"g:{name}" for name in names)
+        request = Request("op", key, "alice", "deploy", verb, 10, wait, ids, ())
+        self.operations.submit(request, self.answers.append)
+
+    def run(self, name: str) -> None:
+        self.roster.apply(f"g:{name}", events.StartAsked("test"))
+        self.spawned(name)
+
+    def outcomes(self) -> list[tuple[str, str, str]]:
+        (answer,) = self.answers
+        return [(row["name"], row["result"], row["reason"]) for row in answer["outcomes"]]
+
+
+def test_a_start_is_answered_when_all_are_up(tmp_path: Path) -> None:
+    world = World(tmp_path, "a", "b")
+    world.run("b")
+    world.submit(Verb.START, "a", "b")
+    assert world.answers == []
+    world.spawned("a")
+    assert world.outcomes() == [("a", "ok", "started"), ("b", "unchanged", "already started")]
+    assert world.process("a").reason == "started"
+    assert world.answers[0]["position"]["sequence"] == world.journal.sequence
+
+
+def test_a_failed_start_says_why(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.submit(Verb.START, "a")
+    world.roster.apply("g:a", events.SpawnFailed(1, "can't find command 'x'"))
+    assert world.outcomes() == [("a", "failed", "can't find command 'x'")]
+    assert world.answers[0]["outcomes"][0]["error"]["code"] == "SPAWN_ERROR"
+
+
+def test_a_restart_goes_through_the_stop(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.run("a")
+    world.submit(Verb.RESTART, "a")
+    assert world.process("a").state is State.STOPPING
+    world.exited("a")
+    assert world.answers == []
+    world.spawned("a")
+    assert world.outcomes() == [("a", "ok", "started")]
+    assert world.process("a").run == 2
+
+
+def test_a_restart_of_what_backs_off_starts_it_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.roster.apply("g:a", events.StartAsked("test"))
+    world.roster.apply("g:a", events.SpawnFailed(1, "no"))
+    world.submit(Verb.RESTART, "a")
+    world.spawned("a")
+    assert world.outcomes() == [("a", "ok", "started")]
+
+
+def test_a_stop_that_somebody_undoes_is_not_called_a_success(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.run("a")
+    world.submit(Verb.STOP, "a")
+    world.roster.apply("g:a", events.StartAsked("somebody else"))
+    world.exited("a")
+    assert world.outcomes() == [("a", "failed", "started again meanwhile")]
+
+
+def test_signals_go_to_what_lives(tmp_path: Path) -> None:
+    world = World(tmp_path, "a", "b")
+    world.run("a")
+    world.submit(Verb.SIGNAL, "a", "b")
+    assert world.outcomes() == [("a", "ok", "signalled"), ("b", "failed", "not running")]
+    assert world.effects[-1] == ("a", events.SendSignal(1, 10, 1, False))
+
+
+def test_nothing_meant_is_answered_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.submit(Verb.START)
+    assert world.outcomes() == []
+
+
+def test_the_same_key_joins_then_repeats_the_result(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.submit(Verb.START, "a", key="k")
+    world.submit(Verb.START, "a", key="k")
+    world.spawned("a")
+    world.submit(Verb.START, "a", key="k")
+    first, second, third = world.answers
+    assert first == second
+    assert (first["replayed"], third["replayed"]) == (False, True)
+    assert third["outcomes"][0]["process"]["pid"] == 77
+    assert world.process("a").run == 1
+    assert world.operations.result("k")["outcomes"][0]["result"] == "ok"
+
+
+def test_a_key_of_another_verb_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.submit(Verb.START, "a", key="k")
+    with pytest.raises(Conflict, match="belongs to a start, not to this stop"):
+        world.submit(Verb.STOP, "a", key="k")
+
+
+def test_a_key_that_nobody_used_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no operation with key 'k'"):
+        World(tmp_path).operations.result("k")
+
+
+def test_who_went_away_gets_no_answer_and_the_operation_goes_on(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    request = Request("op", "k", "alice", "", Verb.START, 0, True, ("g:a",), ())
+    world.operations.submit(request, world.answers.append)
+    reply = world.answers.append
+    world.operations.abandon(reply)
+    world.spawned("a")
+    assert world.operations.result("k")["outcomes"][0]["result"] == "ok"
+
+
+@pytest.mark.parametrize("done", ["nothing", "stop", "stop and start", "all"])
+def test_a_restart_cut_short_anywhere_is_finished_once_by_the_next_supervisor(
+    tmp_path: Path, done: str
+) -> None:
+    first = World(tmp_path, "a")
+    first.run("a")
+    Results(str(tmp_path / "results"), 0.0).note_begun(
+        "k", {"id": "op", "verb": "restart", "runs": {"g:a": 1}}, first.now.wall
+    )
+    if done != "nothing":
+        first.roster.apply("g:a", events.StopAsked("restart"))
+    if done in ("stop and start", "all"):
+        first.roster.apply("g:a", events.StartAsked("restart"))
+    if done == "all":
+        first.exited("a")
+        first.spawned("a")
+    second = World(tmp_path, "a")
+    second.submit(Verb.RESTART, "a", key="k")
+    if done != "all":
+        assert second.process("a").state is State.STOPPING
+        second.exited("a")
+        second.spawned("a")
+    assert second.outcomes() == [("a", "ok", "started")]
+    assert second.process("a").run == 2
+
+
+def test_a_signal_cut_short_is_not_claimed(tmp_path: Path) -> None:
+    first = World(tmp_path, "a")
+    first.run("a")
+    Results(str(tmp_path / "results"), 0.0).note_begun(
+        "k", {"id": "op", "verb": "signal", "runs": {"g:a": 1}}, first.now.wall
+    )
+    second = World(tmp_path, "a")
+    second.submit(Verb.SIGNAL, "a", key="k")
+    assert second.outcomes() == [("a", "failed", "whether it was signalled is not known")]
