@@ -1,4 +1,4 @@
-"""A roster without a keeper: its effects are collected, its facts come from the test, its clock stands still."""
+"""A roster without a keeper: effects are collected, facts come from the test, the clock stands still."""
 
 from pathlib import Path
 

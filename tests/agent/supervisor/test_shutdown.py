@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fakes.small_roster import SmallRoster, a_spec
 from fleet_agent.core import events
-from fleet_agent.core.model import GroupSpec, State
+from fleet_agent.core.model import Exit, GroupSpec, State
 from fleet_agent.supervisor.shutdown import Shutdown
 
 
@@ -14,6 +14,10 @@ def a_fleet(folder: Path) -> SmallRoster:
     small.roster.add(GroupSpec("early", 1, (early,)), {})
     small.journal.begin("inc", 0, small.roster.states())
     return small
+
+
+def states(small: SmallRoster) -> list[State]:
+    return [small.roster[id_].process.state for id_ in ("g:web", "early:db")]
 
 
 def turn(small: SmallRoster) -> None:
@@ -30,14 +34,13 @@ def test_what_started_first_stops_last(tmp_path: Path) -> None:
         run = small.roster[id_].process.run
         small.roster.apply(id_, events.Spawned(run, 7, small.now))
     Shutdown(small.loop, small.roster, "the end", print, lambda: done.append("done"))
-    assert small.roster["g:web"].process.state is State.STOPPING
-    assert small.roster["early:db"].process.state is State.RUNNING
+    assert states(small) == [State.STOPPING, State.RUNNING]
     small.exited("web")
     turn(small)
-    assert small.roster["early:db"].process.state is State.STOPPING
+    assert states(small) == [State.STOPPED, State.STOPPING]
     assert small.roster["early:db"].process.reason == "the end"
     assert done == []
-    small.roster.apply("early:db", events.Exited(1, small.roster["early:db"].process.exit or _gone()))
+    small.roster.apply("early:db", events.Exited(1, Exit(code=0)))
     turn(small)
     assert done == ["done"]
 
@@ -51,7 +54,3 @@ def test_with_nothing_to_stop_it_is_done_at_once(tmp_path: Path) -> None:
     turn(small)
     assert done == ["done"]
     assert small.process("web").state is State.STOPPED
-
-
-def _gone() -> "events.Exit":
-    return events.Exit(code=0)
