@@ -3,19 +3,16 @@
 Used by the log thread alone: `streams` writes, `library` opens and describes. Positions are absolute
 offsets in bytes, which never go backwards: over a rotation they run on, and where somebody else truncates
 or replaces the file, the new content begins at the old end.
-
-A file rotates when it has reached `maxbytes`, at the first line end from there on; one that has
-none for a chunk's length is cut where that is over.
 """
 
-import contextlib
 import errno
 import os
 import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fleet_agent.supervisor.logs.inflight import CHUNK_BYTES, UNKNOWN_OFFSET
+from fleet_agent.supervisor.logs.inflight import UNKNOWN_OFFSET
+from fleet_agent.supervisor.logs.rotation import cut, shift, size_of_backup
 from fleet_agent.supervisor.logs.sidecar import Record, Segment, Sidecars, reconcile
 
 RETRY_SECONDS = 0.1
@@ -40,21 +37,6 @@ class Surroundings(NamedTuple):
     tell: Callable[[str], None]
     rotated: Callable[["LogFile"], None]
     crash_at: Callable[[str], None]
-
-
-def cut(data: bytes | memoryview, position: int, size: int, maxbytes: int) -> tuple[int, bool]:
-    """Up to where `data[position:]` goes into a file of `size` bytes, and whether that file is full then."""
-    room = maxbytes - size
-    if len(data) - position < room:
-        return len(data), False
-    limit = position + room + CHUNK_BYTES
-    first = position + max(room, 1) - 1
-    line_end = bytes(data[first : max(limit, first)]).find(b"\n")
-    if line_end >= 0:
-        return first + line_end + 1, True
-    if limit <= len(data):
-        return max(limit, position), True
-    return len(data), False
 
 
 class LogFile:
@@ -251,7 +233,7 @@ class LogFile:
         if record.log_id and record.inode:  # without an inode it is the new file of a rotation
             moved = None
             if found.st_ino != record.inode:
-                moved = _size_of_backup(self.path, record.inode, max(self.backups, 1))
+                moved = size_of_backup(self.path, record.inode, max(self.backups, 1))
             settled, words = reconcile(record, (found.st_ino, found.st_size), moved, self.backups)
             if settled is None and is_first:
                 settled = record._replace(log_id="", start=0, backups=())
@@ -359,7 +341,7 @@ class LogFile:
         self._save(self.size)
         self._around.crash_at("rotation announced")
         try:
-            _shift(self.path, self.backups, self._around.crash_at)
+            shift(self.path, self.backups, self._around.crash_at)
         except OSError as error:
             self._rotation_at = self._around.clock() + ROTATION_RETRY_SECONDS
             self._save(None)
@@ -382,34 +364,6 @@ def _open_for_append(path: str, mode: int) -> int:
         if error.errno != errno.ENXIO or path not in _STREAM_DESCRIPTORS:
             raise
         return os.dup(_STREAM_DESCRIPTORS[path])
-
-
-def _shift(path: str, backups: int, crash_at: Callable[[str], None]) -> None:
-    """Move the file to .1 and the others up by one, into the first gap; the one at `backups` goes."""
-    if backups == 0:
-        os.unlink(path)
-        return
-    gap = 1
-    while gap < backups and os.path.lexists(f"{path}.{gap}"):
-        gap += 1
-    # ext4 flushes a file that is renamed over another: remove that first.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{path}.{gap}")
-    for number in range(gap - 1, 0, -1):
-        os.rename(f"{path}.{number}", f"{path}.{number + 1}")
-        crash_at("rotation shifted")
-    os.rename(path, f"{path}.1")
-
-
-def _size_of_backup(path: str, inode: int, backups: int) -> int | None:
-    for number in range(1, backups + 1):
-        try:
-            found = os.lstat(f"{path}.{number}")
-        except OSError:
-            continue
-        if found.st_ino == inode:
-            return found.st_size
-    return None
 
 
 def _ends_with_newline(path: str, size: int) -> bool:

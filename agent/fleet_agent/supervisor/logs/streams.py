@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from fleet_agent.supervisor.logs import ansi
 from fleet_agent.supervisor.logs.inflight import CHUNK_BYTES, Journal, Origin, encode_origin
-from fleet_agent.supervisor.logs.library import Library
 from fleet_agent.supervisor.logs.logfile import LogFile
 
 NO_ANSI = -1
@@ -93,13 +92,11 @@ class Pump:
     def __init__(
         self,
         journal: Journal,
-        library: Library,
         overheard: Callable[[Stream, bytes], None],
         crash_at: Callable[[str], None],
     ) -> None:
         self.is_overheard = False
         self._journal = journal
-        self._library = library
         self._overheard = overheard
         self._crash_at = crash_at
         self._answer = bytearray(4)

@@ -1,12 +1,6 @@
-"""The log thread, and the main loop's only way to it: commands go in, results come out, nothing blocks.
-
-A stream that prints little is read as soon as it prints, then no more than every 20 ms; one that filled
-half of its FIFO in that time is fast, and is read as often as it takes to find the FIFO half full. Fast ones
-take turns, a chunk each. With nothing to read the thread sleeps.
-"""
+"""The log thread, and the main loop's only way to it: commands go in, results come out, nothing blocks."""
 
 import os
-import select
 import threading
 import time
 from collections import deque
@@ -25,8 +19,9 @@ from fleet_agent.supervisor.logs.answers import (
     Result,
     RunClosed,
 )
-from fleet_agent.supervisor.logs.inflight import CHUNK_BYTES, InFlight, Journal
+from fleet_agent.supervisor.logs.inflight import InFlight, Journal
 from fleet_agent.supervisor.logs.library import Library
+from fleet_agent.supervisor.logs.reader import Reader
 from fleet_agent.supervisor.logs.streams import CLOSED, Pump, Run, Stream
 
 __all__ = [
@@ -40,10 +35,8 @@ __all__ = [
     "RunClosed",
 ]
 
-TURN_SECONDS = 0.02
-FULL_BYTES = CHUNK_BYTES // 2
-SHORTEST_NAP_SECONDS = 0.0001
 MAX_LINGERING_RUNS = 4
+MAX_WAITING_COMMANDS = 10_000
 
 
 def _no_crash(_step: str) -> None:
@@ -72,18 +65,11 @@ class LogWorker:
         self._results: deque[Result] = deque()
         self._library = Library(state_dir, new_id, time.monotonic, self._answer, self._tell, crash_at)
         self._activity = ActivityLog(self._library)
-        self._pump = Pump(self._journal, self._library, self._overheard, crash_at)
+        self._pump = Pump(self._journal, self._overheard, crash_at)
         self._pending: InFlight | None = None
         self._runs: dict[tuple[str, int], Run] = {}
-        self._streams: dict[int, Stream] = {}
-        self._fast: list[Stream] = []
-        self._next_turn = 0.0
+        self._reader = Reader(self._move, self._close, self._library.tell_growth)
         self._is_ending = False
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll = select.epoll()
-        self._epoll.register(self._wake, select.EPOLLIN)
-        self._wake_poll = select.poll()
-        self._wake_poll.register(self._wake, select.POLLIN)
         self._thread = threading.Thread(target=self._work, name="logs", daemon=True)
 
     # ------------------------------------------------------------ the main loop's side
@@ -94,7 +80,7 @@ class LogWorker:
 
     def stop(self, seconds: float) -> bool:
         """Write what can be read now, and end; False when that took longer than `seconds`."""
-        self._command(self._end, time.monotonic() + seconds)
+        self._command(self._end)
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
@@ -125,8 +111,11 @@ class LogWorker:
         self._command(self._library.reopen)
 
     def activity(self, level: int, line: str) -> None:
-        """Write a line of the activity log, stamped with the time of the call."""
-        if level >= self._activity.level:
+        """Write a line of the activity log, stamped with the time of the call.
+
+        While the disk stalls and thousands wait, further lines are dropped: memory is bounded.
+        """
+        if level >= self._activity.level and len(self._commands) < MAX_WAITING_COMMANDS:
             self._command(self._activity.write, time.time(), level, line)
 
     def configure_activity(self, path: str, maxbytes: int, backups: int, level: int, echo: bool) -> None:
@@ -151,7 +140,7 @@ class LogWorker:
     def _command(self, act: Callable[..., None], *arguments: Any) -> None:
         self._commands.append((act, arguments))
         if len(self._commands) == 1:
-            os.eventfd_write(self._wake, 1)
+            self._reader.wake()
 
     # ------------------------------------------------------------ the thread
 
@@ -160,21 +149,16 @@ class LogWorker:
         while not self._is_ending:
             if self._commands:
                 self._obey()
-            elif self._fast:
-                self._read_fast()
             else:
-                rest = self._next_turn - time.monotonic()
-                if rest > 0:
-                    self._wake_poll.poll(rest * 1000)
-                    self._take_wake()
-                else:
-                    self._read_ready(-1)
+                self._reader.step()
         self._library.close_all()
 
     def _obey(self) -> None:
         while self._commands:
             act, arguments = self._commands.popleft()
             self._guarded(act, *arguments)
+        # What an ended run left in its FIFOs was written just now, and no turn of the reader will tell.
+        self._guarded(self._library.tell_growth)
 
     def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
         # One bad command must not end the thread that empties everybody's FIFOs.
@@ -182,12 +166,6 @@ class LogWorker:
             act(*arguments)
         except Exception as error:
             self._answer(LogTrouble("", f"the log thread failed: {type(error).__name__}: {error}", 0))
-
-    def _take_wake(self) -> None:
-        try:
-            os.eventfd_read(self._wake)
-        except BlockingIOError:
-            return
 
     def _answer(self, result: Result) -> None:
         self._results.append(result)
@@ -203,65 +181,6 @@ class LogWorker:
 
     # ------------------------------------------------------------ reading
 
-    def _read_ready(self, timeout_seconds: float) -> None:
-        """One turn: a chunk of each stream that has something."""
-        has_read = False
-        for fd, happened in self._epoll.poll(timeout_seconds):
-            if fd == self._wake:
-                self._take_wake()
-                continue
-            stream = self._streams.get(fd)
-            if stream is None or stream.is_fast:
-                continue
-            has_read = True
-            moved = self._move(stream)
-            if moved >= FULL_BYTES:
-                self._hasten(stream)
-            elif moved <= 0 and happened & (select.EPOLLHUP | select.EPOLLERR):
-                self._close(stream)
-        if has_read:
-            self._next_turn = time.monotonic() + TURN_SECONDS
-            self._library.tell_growth()
-
-    def _read_fast(self) -> None:
-        """A chunk of each fast stream whose nap is over; sleep when there is none."""
-        now = time.monotonic()
-        if now >= self._next_turn:
-            self._next_turn = now + TURN_SECONDS
-            self._library.tell_growth()
-            self._read_ready(0)
-        soonest = self._next_turn
-        for stream in tuple(self._fast):
-            if stream.wake <= now:
-                self._read_one_fast(stream, now)
-            soonest = min(soonest, stream.wake) if stream.is_fast else soonest
-        rest = soonest - time.monotonic()
-        if rest >= 0.001:
-            self._wake_poll.poll(rest * 1000)
-        elif rest > 0:
-            time.sleep(rest)
-
-    def _read_one_fast(self, stream: Stream, now: float) -> None:
-        moved = self._move(stream)
-        if moved >= FULL_BYTES:
-            stream.nap = stream.nap / 2 if stream.nap > SHORTEST_NAP_SECONDS else 0.0
-        elif moved < FULL_BYTES // 2:
-            stream.nap = max(2 * stream.nap, SHORTEST_NAP_SECONDS)
-            if stream.nap >= TURN_SECONDS:
-                self._slow_down(stream)
-        stream.wake = now + stream.nap
-
-    def _hasten(self, stream: Stream) -> None:
-        if not stream.is_fast:
-            stream.is_fast = True
-            stream.nap = stream.wake = 0.0
-            self._fast.append(stream)
-
-    def _slow_down(self, stream: Stream) -> None:
-        if stream.is_fast:
-            stream.is_fast = False
-            self._fast.remove(stream)
-
     def _move(self, stream: Stream, is_probe: bool = False) -> int:
         """Move a chunk; a stream that cannot be read is closed."""
         try:
@@ -275,11 +194,9 @@ class LogWorker:
 
     def _close(self, stream: Stream) -> None:
         """This stream has ended."""
-        if stream.fd not in self._streams:
+        if stream.fd not in self._reader.streams:
             return
-        self._slow_down(stream)
-        del self._streams[stream.fd]
-        self._epoll.unregister(stream.fd)
+        self._reader.drop(stream)
         os.close(stream.fd)
         run = stream.run
         run.streams.remove(stream)
@@ -326,14 +243,20 @@ class LogWorker:
                 self._close(stream)
         self._runs[(process, run_number)] = run
         for name, fd in fds.items():
-            self._resolve_pending(process, run_number, name, fd)
-            spec = logs.get(name, LogSpec())
-            log = self._library.open(spec) if spec.path else None
-            os.set_blocking(fd, False)
-            stream = Stream(fd, run, name, log, strip)
-            run.streams.append(stream)
-            self._streams[fd] = stream
-            self._epoll.register(fd, select.EPOLLIN)
+            try:
+                self._open_stream(run, name, fd, logs.get(name, LogSpec()), strip)
+            except Exception as error:
+                what = f"{process} {name} cannot be read: {type(error).__name__}: {error}"
+                self._answer(LogTrouble("", what, 0))
+
+    def _open_stream(self, run: Run, name: str, fd: int, spec: LogSpec, strip: bool) -> None:
+        os.set_blocking(fd, False)
+        self._resolve_pending(run.process, run.run, name, fd)
+        stream = Stream(fd, run, name, None, strip)
+        self._reader.add(stream)
+        run.streams.append(stream)
+        if spec.path:
+            stream.log = self._library.open(spec)
 
     def _ended(self, process: str, run_number: int) -> None:
         run = self._runs.get((process, run_number))
@@ -341,11 +264,8 @@ class LogWorker:
             self._answer(Drained(process, run_number, True))
             return
         for stream in tuple(run.streams):
-            # What the dead child printed is in the FIFO by now; what comes later is somebody else's.
-            due = self._pump.waiting(stream.fd)
-            while due > 0 and (moved := self._move(stream)) > 0:
-                due -= moved
-            if stream.fd in self._streams and self._move(stream, is_probe=True) == CLOSED:
+            self._drain(stream)
+            if stream.fd in self._reader.streams and self._move(stream, is_probe=True) == CLOSED:
                 self._close(stream)
         run.is_ended = True
         self._answer(Drained(process, run_number, not run.streams))
@@ -353,6 +273,12 @@ class LogWorker:
             self._limit_lingering(process)
         else:
             del self._runs[(process, run_number)]
+
+    def _drain(self, stream: Stream) -> None:
+        """Write what the FIFO holds now; a dead child printed no more, what follows is another's."""
+        due = self._pump.waiting(stream.fd)
+        while due > 0 and (moved := self._move(stream)) > 0:
+            due -= moved
 
     def _limit_lingering(self, process: str) -> None:
         lingering = sorted(run.run for run in self._runs.values() if run.process == process and run.is_ended)
@@ -364,11 +290,10 @@ class LogWorker:
             for stream in tuple(self._runs[(process, number)].streams):
                 self._close(stream)
 
-    def _end(self, deadline: float) -> None:
-        for stream in tuple(self._streams.values()):
-            while time.monotonic() < deadline and self._move(stream) > 0:
-                pass
+    def _end(self) -> None:
         self._is_ending = True
+        for stream in tuple(self._reader.streams.values()):
+            self._drain(stream)
 
     def _write(self, process: str, stream_name: str, data: bytes, spec: LogSpec | None) -> None:
         for run in reversed(self._runs.values()):

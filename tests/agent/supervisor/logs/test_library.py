@@ -1,0 +1,82 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+from fleet_agent.core.model import LogSpec
+from fleet_agent.supervisor.logs.answers import LogDescribed, LogGrew, LogRotated, Result
+from fleet_agent.supervisor.logs.library import Library
+
+
+@pytest.fixture
+def answers() -> list[Result]:
+    return []
+
+
+@pytest.fixture
+def library(tmp_path: Path, answers: list[Result]) -> Library:
+    state = str(tmp_path / "state")
+    return Library(state, lambda: "id", time.monotonic, answers.append, lambda _: None, lambda _: None)
+
+
+def test_one_path_is_one_log_however_it_is_spelt(tmp_path: Path, library: Library) -> None:
+    (tmp_path / "link.log").symlink_to(tmp_path / "out.log")
+    first = library.open(LogSpec(str(tmp_path / "out.log")))
+    assert library.open(LogSpec(f"{tmp_path}/./x/../out.log")) is first
+    assert library.open(LogSpec(str(tmp_path / "link.log"))) is first
+    assert library.open(LogSpec(str(tmp_path / "other.log"))) is not first
+
+
+def test_the_last_writer_closes_the_file(tmp_path: Path, library: Library) -> None:
+    spec = LogSpec(str(tmp_path / "out.log"))
+    log = library.open(spec)
+    library.open(spec)
+    before = len(os.listdir("/proc/self/fd"))
+    library.close(log)
+    assert len(os.listdir("/proc/self/fd")) == before
+    library.close(log)
+    assert len(os.listdir("/proc/self/fd")) == before - 1
+    assert library.open(spec) is not log
+
+
+def test_a_link_is_followed_and_stays_when_its_target_rotates(tmp_path: Path, library: Library) -> None:
+    (tmp_path / "link.log").symlink_to(tmp_path / "out.log")
+    log = library.open(LogSpec(str(tmp_path / "link.log"), maxbytes=4, backups=1))
+    log.append(b"aaa\nb")
+    assert (tmp_path / "link.log").is_symlink()
+    assert (tmp_path / "out.log").read_bytes() == b"b"
+    assert (tmp_path / "out.log.1").read_bytes() == b"aaa\n"
+
+
+def test_a_follower_of_a_log_nobody_writes_hears_of_the_next_writer(
+    tmp_path: Path, library: Library, answers: list[Result]
+) -> None:
+    spec = LogSpec(str(tmp_path / "out.log"), maxbytes=6, backups=1)
+    (tmp_path / "out.log").write_bytes(b"old\n")
+    library.describe(3, "a stdout", spec, is_followed=True)
+    described = answers.pop()
+    assert isinstance(described, LogDescribed)
+    os.close(described.segments[0][1])
+    log = library.open(spec)
+    log.append(b"new\n")
+    library.tell_growth()
+    rotated, grown = answers
+    assert isinstance(rotated, LogRotated)
+    os.close(rotated.fd)
+    assert (rotated.request, rotated.start) == (3, 8)
+    assert grown == LogGrew(3, 8)
+    library.forget(3)
+    library.close(log)
+    log = library.open(spec)
+    log.append(b"x")
+    library.tell_growth()
+    assert len(answers) == 2
+
+
+def test_no_growth_is_not_told(tmp_path: Path, library: Library, answers: list[Result]) -> None:
+    (tmp_path / "out.log").write_bytes(b"old\n")
+    library.describe(3, "a stdout", LogSpec(str(tmp_path / "out.log")), is_followed=True)
+    library.tell_growth()
+    [described] = answers
+    assert isinstance(described, LogDescribed)
+    os.close(described.segments[0][1])
