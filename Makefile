@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml .ci/bootstrap
 	@.ci/bootstrap $(VENV)
 
 demo: $(STAMP) ## a controller and five agents on this machine; ONCE=1 shows, checks and ends
-	@$(PY) docs/demo/run.py $(if $(ONCE),--once)
+	@$(PY) docs/demo/demo.py $(if $(ONCE),--once)
 
 test: check ## check, then every test; as root once more as a plain user
 	@.ci/test $(VENV)

@@ -10,7 +10,7 @@ import threading
 import urllib.request
 from pathlib import Path
 
-from fleet import HOSTS, DemoFailed, Fleet, wait_until
+from demo_fleet import HOSTS, DemoFailed, Fleet, wait_until
 
 SECOND_TERMINAL = """\
 Try it from a second terminal:
@@ -75,7 +75,7 @@ def show_status(fleet: Fleet) -> None:
     """The whole fleet in one command."""
     say("The whole fleet in one command (`crasher` is meant to be FATAL: exit code 3 says so)")
     for host in fleet.hosts:
-        wait_until(lambda host=host: is_settled(fleet, host), f"{host} has settled")  # type: ignore[misc]
+        wait_until(lambda host=host: is_settled(fleet, host), f"{host} has settled")
     wait_until(lambda: "UNREACHABLE" not in run_status(fleet), "the controller is connected to all")
     print(run_status(fleet), end="", flush=True)
 
