@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 from demo_fleet import HOSTS, DemoFailed, Fleet, wait_until
@@ -75,7 +76,7 @@ def show_status(fleet: Fleet) -> None:
     """The whole fleet in one command."""
     say("The whole fleet in one command (`crasher` is meant to be FATAL: exit code 3 says so)")
     for host in fleet.hosts:
-        wait_until(lambda host=host: is_settled(fleet, host), f"{host} has settled")
+        wait_until(partial(is_settled, fleet, host), f"{host} has settled")
     wait_until(lambda: "UNREACHABLE" not in run_status(fleet), "the controller is connected to all")
     print(run_status(fleet), end="", flush=True)
 
