@@ -1,6 +1,5 @@
 """Whole files: what they mean, and every problem at once."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +238,9 @@ def test_a_missing_file_is_one_problem(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("data", [b"\0\0\0", b"\xff\xfe[\0a\0]", bytes(range(56, 256)) + b"\0", b"[supervisord"])
+@pytest.mark.parametrize(
+    "data", [b"\0\0\0", b"\xff\xfe[\0a\0]", bytes(range(56, 256)) + b"\0", b"[supervisord"]
+)
 def test_garbage_is_an_error_and_nothing_else(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(data)
