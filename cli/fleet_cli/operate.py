@@ -79,7 +79,12 @@ def _remote(target: Target, change: Change, output: Output, *, yes: bool) -> int
 
 def complete(collected: Collected, records: Sequence[HostRecord]) -> Collected:
     """Give every target that has not answered its bucket: what became of it is unknown."""
-    answered = {answer.host for answer in collected.answers}
+    reaches = {record.name: record.reachability for record in records}
+    answers = [
+        answer if answer.bucket is Bucket.OK else answer._replace(reachability=reaches.get(answer.host))
+        for answer in collected.answers
+    ]
+    answered = {answer.host for answer in answers}
     missing = [record for record in records if record.name not in answered]
     if collected.is_interrupted:
         code, message = "INTERRUPTED", "not waited for; it may have been done"
@@ -95,4 +100,4 @@ def complete(collected: Collected, records: Sequence[HostRecord]) -> Collected:
         )
         for record in missing
     ]
-    return collected._replace(answers=[*collected.answers, *lost])
+    return collected._replace(answers=[*answers, *lost])

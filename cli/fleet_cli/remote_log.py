@@ -40,6 +40,7 @@ class RemoteLog:
         self._output = output
         self._cursors: LogCursors = {}
         self._away: set[str] = set()
+        self._told: set[str] = set()
 
     def show(self, amount: Amount) -> None:
         """Print the end of each log. Raises: what the controller refuses, or why it does not answer."""
@@ -65,7 +66,7 @@ class RemoteLog:
             except Unavailable as error:
                 if self._cursors != before:
                     retry = Retry(self._invocation.clock, self._invocation.sleep, RESUME_SECONDS)
-                self._output.note("", f"{error.message}; asking again")
+                self._tell("", error.message)
                 if not self._cursors or not retry.wait_or_give_up():
                     raise
             pause = (
@@ -148,6 +149,7 @@ class RemoteLog:
             self._output.gap(host, piece.lost_bytes)
             self._output.write(host, piece.data)
             self._cursors[host] = (piece.log_id, piece.next_offset)
+            self._told -= {"", host}
             return
         error = piece.error
         if can_resume and host in self._cursors:
@@ -157,13 +159,16 @@ class RemoteLog:
                 self._away.add(host)
                 return
             if piece.bucket in _SILENT:
-                if host not in self._away:
-                    self._output.note(
-                        host, f"{error['message'] if error else piece.bucket.words}; asking again"
-                    )
+                self._tell(host, error["message"] if error else piece.bucket.words)
                 self._away.add(host)
                 return
         self._end(piece)
+
+    def _tell(self, host: str, why: str) -> None:
+        """Say once why a host (or "", the controller) is away."""
+        if host not in self._told:
+            self._told.add(host)
+            self._output.note(host, f"{why}; asking again")
 
     def _end(self, piece: LogPiece) -> None:
         assert piece.bucket is not None

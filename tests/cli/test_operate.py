@@ -1,6 +1,5 @@
 """A change on many hosts: the question, the sending, the buckets."""
 
-import contextlib
 import json
 from collections.abc import Iterator
 
@@ -12,14 +11,15 @@ from fakes.scripted_controller import (
     listing,
     outcome_of,
     plain_flags,
+    reach,
     scripted_controller,
 )
 from fleet_api.errors import BadRequest, Denied, Unavailable
+from fleet_api.rows import ErrorRow
 from fleet_api.v1 import agent_pb2, controller_pb2
 from fleet_cli.terminal import Terminal
 
 LIST, OPERATE = controller_pb2.ListHostsRequest, controller_pb2.OperateFleetRequest
-UNKNOWN_ANSWER = {"code": "ANSWER_LOST", "message": "the answer never came", "hint": "look"}
 
 
 @pytest.fixture(scope="module")
@@ -228,5 +228,20 @@ def test_what_the_controller_says_of_the_hosts(controller: ScriptedController) -
 
     controller.on_hosts = refuse
     assert stop(controller, "web", "-H", "x", "-y").code == 1
-    with contextlib.suppress(StopIteration):
-        assert controller.count(OPERATE) == 0
+    assert controller.count(OPERATE) == 0
+
+
+def test_a_silent_host_is_told_with_when_it_was_last_seen(controller: ScriptedController) -> None:
+    def seen(request: object) -> list[object]:
+        both = listing("web1", "web2")
+        both.hosts[1].reachability.CopyFrom(reach("UNREACHABLE", 240.0))
+        return [both]
+
+    error = ErrorRow(code="NO_ROUTE", message="no route to web2:7601", hint="")
+    controller.on_hosts = seen
+    controller.on_operate = lambda request: [
+        outcome_of("web1", outcome_row("web")),
+        outcome_of("web2", bucket="UNREACHABLE", error=error),
+    ]
+    result = stop(controller, "web", "--all-hosts", "-y")
+    assert "web2  UNREACHABLE  no route to web2:7601 (last seen 4m ago)" in result.out

@@ -194,12 +194,13 @@ def test_a_controller_that_is_replaced_costs_no_byte(controller: ScriptedControl
     script(
         controller,
         [log_piece("web1", 0, b"a\n"), Unavailable("CONTROLLER_LEAVING", "the controller is leaving")],
+        [Unavailable("CONTROLLER_LEAVING", "the controller is leaving")],
         [log_piece("web1", 2, b"b\n"), log_end("web1", "FAILED", "GONE", "no more")],
     )
     reading = Reading(controller, "web1")
     follow_until_ended(reading, Amount(1024))
     assert reading.out == "a\nb\n"
-    assert "the controller is leaving; asking again" in reading.err
+    assert reading.err.count("the controller is leaving; asking again") == 1
 
 
 def test_a_log_that_began_anew(controller: ScriptedController) -> None:

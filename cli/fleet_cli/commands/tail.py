@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from fleet_api.errors import BadRequest, FleetError, NotFound
+from fleet_api.errors import BadRequest, NotFound
 
 from fleet_cli import exit_codes
 from fleet_cli.log_output import LogOutput
 from fleet_cli.options import Target, targeted
+from fleet_cli.views.text import shown
 
 if TYPE_CHECKING:
     from fleet_cli.local_log import Amount
@@ -69,7 +70,9 @@ def _local(target: Target, name: str, channel: str, amount: "Amount", *, follow:
         read(target.agent().path, name, channel, amount, invocation, output)
     except NotFound as error:
         words = "no log file" if error.code == "NO_LOG_FILE" else "no such process name"
-        invocation.tell_error(FleetError(error.code, f"{name}: ERROR ({words})", error.hint))
+        invocation.tell(f"{shown(name)}: ERROR ({words})")
+        if error.hint:
+            invocation.tell(f"hint: {shown(error.hint)}")
         return exit_codes.FAILED
     return exit_codes.OK
 

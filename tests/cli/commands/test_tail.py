@@ -44,7 +44,7 @@ def test_as_many_as_asked_for(door: FakeDoor) -> None:
 )
 def test_what_there_is_not(door: FakeDoor, code: str, words: str) -> None:
     door.handlers["open_log"] = lambda talk, request: talk.error(request, "NotFound", code, "x")
-    assert run("tail", "web", "--door", door.path) == Result(2, "", f"error: web: ERROR ({words})\n")
+    assert run("tail", "web", "--door", door.path) == Result(2, "", f"web: ERROR ({words})\n")
 
 
 @pytest.mark.parametrize(
