@@ -1,5 +1,6 @@
 """A fleet on loopback in a folder of its own: certificates, agents, a controller; ended without a trace."""
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -106,7 +107,7 @@ class Fleet:
         self.client_config = folder / "fleetctl.toml"
         self.hosts = [f"host{number}" for number in range(1, HOSTS + 1)]
         self.addresses = dict(zip(self.hosts, free_addresses(HOSTS), strict=True))
-        self.web_ports = {host: web_port(address) for host, address in self.addresses.items()}
+        self.web_ports = dict(zip(self.hosts, web_ports(list(self.addresses.values())), strict=True))
         self._agents: dict[str, subprocess.Popen[bytes]] = {}
         self._controller: subprocess.Popen[bytes] | None = None
 
@@ -265,28 +266,22 @@ def free_addresses(count: int) -> list[str]:
         subnet = ipaddress.ip_network(f"127.{random.randint(20, 250)}.{random.randint(1, 254)}.0/24")
         addresses = [str(subnet[number]) for number in range(1, count + 1)]
         try:
-            for address in addresses:
-                free_port(address, 8000)
+            if web_ports(addresses) == [8000] * count:
+                return addresses
         except OSError:
             continue
-        return addresses
     return ["127.0.0.1"] * count
 
 
-def web_port(address: str) -> int:
-    """8000 where it is free at this address, else any."""
-    try:
-        return free_port(address, 8000)
-    except OSError:
-        return free_port(address)
-
-
-def free_port(address: str, wanted: int = 0) -> int:
-    """The wanted port, or any.
-
-    Raises: OSError when it is not free or the address is not this machine's.
-    """
-    with socket.socket() as probe:
-        probe.bind((address, wanted))
-        port: int = probe.getsockname()[1]
-        return port
+def web_ports(addresses: list[str]) -> list[int]:
+    """A port for each address: 8000 where each host has its own, else any that are free together."""
+    with contextlib.ExitStack() as held:
+        ports = []
+        for address in addresses:
+            probe = held.enter_context(socket.socket())
+            try:
+                probe.bind((address, 8000))
+            except OSError:
+                probe.bind((address, 0))
+            ports.append(probe.getsockname()[1])
+        return ports
