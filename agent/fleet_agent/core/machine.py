@@ -32,11 +32,11 @@ from typing import Any
 
 from fleet_api.errors import Broken
 
+from fleet_agent.core import steps
 from fleet_agent.core.describe import exit_text, signal_name
 from fleet_agent.core.events import (
     Event,
     Exited,
-    Move,
     SendSignal,
     SignalAsked,
     SignalFailed,
@@ -49,7 +49,6 @@ from fleet_agent.core.events import (
     TimerFired,
 )
 from fleet_agent.core.model import (
-    Autorestart,
     Exit,
     Now,
     Process,
@@ -61,18 +60,10 @@ from fleet_agent.core.model import (
 
 SIGKILL = 9
 
-MIN_RESTART_SECONDS = 1.0
-"""The least time between two starts of a process that nobody asked for."""
-
 MIN_KILL_REPEAT_SECONDS = 1.0
 
 OUTSTANDING_STATES = frozenset({State.STARTING, State.RUNNING, State.STOPPING, State.UNKNOWN})
 """States in which a run has been asked for and its end has not been told."""
-
-
-def initial(_spec: ProcessSpec) -> Process:
-    """A process that was never started."""
-    return Process()
 
 
 def transition(spec: ProcessSpec, process: Process, event: Event, now: Now) -> Step:
@@ -112,110 +103,6 @@ def resume(spec: ProcessSpec, process: Process, held: bool, now: Now) -> Step:
     return transition(spec, process, SpawnFailed(process.run, "the agent was replaced before it lived"), now)
 
 
-# --------------------------------------------------------------------------------- parts of handlers
-
-
-def _move(step: Step, new: State, reason: str, now: Now, **changes: Any) -> Step:
-    """The step, one move further."""
-    old = step.process
-    process = old._replace(state=new, reason=reason, changed_wall=now.wall, **changes)
-    move = Move(old.state, process, process.pid or old.pid)
-    return Step(process, step.effects, (*step.moves, move))
-
-
-def _launch(step: Step, reason: str, now: Now, failures: int) -> Step:
-    """On to STARTING with the next run."""
-    run = step.process.run + 1
-    moved = _move(
-        step,
-        State.STARTING,
-        reason,
-        now,
-        wanted=True,
-        run=run,
-        pid=0,
-        started=now,
-        exit=None,
-        failures=failures,
-        spawn_error="",
-        signals=0,
-        timer=None,
-        expected_exit=True,
-    )
-    return moved._replace(effects=(*moved.effects, Spawn(run)))
-
-
-def _run_up(step: Step, spec: ProcessSpec, now: Now) -> Step:
-    """On to RUNNING."""
-    reason = (
-        f"up for more than {spec.startsecs} s (startsecs)"
-        if spec.startsecs > 0
-        else "started (startsecs is 0)"
-    )
-    return _move(step, State.RUNNING, reason, now, failures=0, timer=None)
-
-
-def _fail(step: Step, spec: ProcessSpec, reason: str, now: Now, **changes: Any) -> Step:
-    """On to BACKOFF after a failed start, and to FATAL when no retry is left."""
-    failures = step.process.failures + 1
-    retry = Timer(TimerKind.RETRY, now.monotonic + failures)
-    step = _move(step, State.BACKOFF, reason, now, pid=0, failures=failures, timer=retry, **changes)
-    if failures <= spec.startretries:
-        return step
-    gave_up = f"gave up: too many start retries too quickly ({failures})"
-    return _move(step, State.FATAL, gave_up, now, wanted=False, timer=None)
-
-
-def _end(step: Step, spec: ProcessSpec, end: Exit, now: Now) -> Step:
-    """On to EXITED, and to STARTING or its timer when the program is to be started again."""
-    expected = end.code in spec.exitcodes
-    again = spec.autorestart is Autorestart.ALWAYS or (
-        spec.autorestart is Autorestart.UNEXPECTED and not expected
-    )
-    started = step.process.started
-    due = started.monotonic + MIN_RESTART_SECONDS if started else now.monotonic
-    pending = Timer(TimerKind.RESTART, due) if again else None
-    reason = f"exited: {exit_text(end)}; {'expected' if expected else 'not expected'}"
-    step = _move(
-        step,
-        State.EXITED,
-        reason,
-        now,
-        wanted=again,
-        pid=0,
-        stopped_wall=now.wall,
-        exit=end,
-        failures=0,
-        spawn_error="" if expected else f"Bad exit code {-1 if end.code is None else end.code}",
-        timer=pending,
-        expected_exit=expected,
-    )
-    if pending and now.monotonic >= pending.due:
-        return _launch(step, f"autorestart after {exit_text(end)}", now, failures=0)
-    return step
-
-
-def _stopped(step: Step, reason: str, now: Now, **changes: Any) -> Step:
-    """On to STOPPED, and on to STARTING when a start was asked for meanwhile."""
-    again = step.process.wanted
-    step = _move(step, State.STOPPED, reason, now, wanted=False, pid=0, failures=0, timer=None, **changes)
-    return _launch(step, "start asked for during the stop", now, failures=0) if again else step
-
-
-def _signal(step: Step, signal: int, to_group: bool) -> Step:
-    """The step with one more signal to the present run."""
-    process = step.process._replace(signals=step.process.signals + 1)
-    effect = SendSignal(process.run, signal, process.signals, to_group)
-    return step._replace(process=process, effects=(*step.effects, effect))
-
-
-def _send_stop(step: Step, spec: ProcessSpec, now: Now) -> Step:
-    """The stop signal, and the timer after which it is not asked but killed."""
-    step = _signal(step, spec.stopsignal, spec.stopasgroup)
-    timer = Timer(TimerKind.KILL, now.monotonic + max(0, spec.stopwaitsecs))
-    return step._replace(process=step.process._replace(timer=timer))
-
-
 # ----------------------------------------------------------------------------------------- handlers
 
 # The event's type differs from cell to cell, which a mapping's value type cannot say.
@@ -237,7 +124,7 @@ def impossible(spec: ProcessSpec, process: Process, event: Event, _now: Now) -> 
 
 def start(_spec: ProcessSpec, process: Process, event: StartAsked, now: Now) -> Step:
     """Start it at once."""
-    return _launch(Step(process), event.reason, now, failures=0)
+    return steps.launch(Step(process), event.reason, now, failures=0)
 
 
 def start_after_stop(_spec: ProcessSpec, process: Process, _event: StartAsked, _now: Now) -> Step:
@@ -252,20 +139,20 @@ def forget(_spec: ProcessSpec, process: Process, _event: StopAsked, _now: Now) -
 
 def stop(spec: ProcessSpec, process: Process, event: StopAsked, now: Now) -> Step:
     """Signal it; where its pid is not yet known, when that comes."""
-    step = _move(Step(process), State.STOPPING, event.reason, now, wanted=False, failures=0, timer=None)
-    return _send_stop(step, spec, now) if process.pid else step
+    step = steps.move(Step(process), State.STOPPING, event.reason, now, wanted=False, failures=0, timer=None)
+    return steps.send_stop(step, spec, now) if process.pid else step
 
 
 def call_off(_spec: ProcessSpec, process: Process, event: StopAsked, now: Now) -> Step:
     """Call off the start that was due; nothing runs."""
     if process.timer is None:
         return Step(process._replace(wanted=False))
-    return _stopped(Step(process._replace(wanted=False)), event.reason, now)
+    return steps.stopped(Step(process._replace(wanted=False)), event.reason, now)
 
 
 def signal_it(_spec: ProcessSpec, process: Process, event: SignalAsked, _now: Now) -> Step:
     """Pass the signal on; a run whose Spawned is outstanding is known to the keeper already."""
-    return _signal(Step(process), event.signal, to_group=False)
+    return steps.signal(Step(process), event.signal, to_group=False)
 
 
 def spawned(spec: ProcessSpec, process: Process, event: Spawned, now: Now) -> Step:
@@ -274,14 +161,14 @@ def spawned(spec: ProcessSpec, process: Process, event: Spawned, now: Now) -> St
         return Step(process)
     timer = Timer(TimerKind.STARTED, event.at.monotonic + spec.startsecs)
     step = Step(process._replace(pid=event.pid, started=event.at, timer=timer))
-    return _run_up(step, spec, now) if spec.startsecs <= 0 else step
+    return steps.run_up(step, spec, now) if spec.startsecs <= 0 else step
 
 
 def spawned_to_stop(spec: ProcessSpec, process: Process, event: Spawned, now: Now) -> Step:
     """It lives, and a stop was asked for in the meantime."""
     if process.pid:
         return Step(process)
-    return _send_stop(Step(process._replace(pid=event.pid, started=event.at)), spec, now)
+    return steps.send_stop(Step(process._replace(pid=event.pid, started=event.at)), spec, now)
 
 
 def spawned_unknown(_spec: ProcessSpec, process: Process, event: Spawned, _now: Now) -> Step:
@@ -293,14 +180,14 @@ def spawn_failed(spec: ProcessSpec, process: Process, event: SpawnFailed, now: N
     """Try again later."""
     if process.pid:
         return impossible(spec, process, event, now)
-    return _fail(Step(process), spec, event.error, now, spawn_error=event.error)
+    return steps.fail(Step(process), spec, event.error, now, spawn_error=event.error)
 
 
 def stop_before_birth(spec: ProcessSpec, process: Process, event: SpawnFailed, now: Now) -> Step:
     """It was to be stopped and never lived."""
     if process.pid:
         return impossible(spec, process, event, now)
-    return _stopped(Step(process), f"never lived: {event.error}", now, spawn_error=event.error)
+    return steps.stopped(Step(process), f"never lived: {event.error}", now, spawn_error=event.error)
 
 
 def unknown_failed(spec: ProcessSpec, process: Process, event: SpawnFailed, now: Now) -> Step:
@@ -312,8 +199,8 @@ def exited_starting(spec: ProcessSpec, process: Process, event: Exited, now: Now
     """A failed start; or, when it was up long enough, a life so short that RUNNING was not yet told."""
     up_seconds = now.monotonic - process.started.monotonic if process.started else 0.0
     if spec.startsecs <= 0 or up_seconds >= spec.startsecs:
-        return _end(_run_up(Step(process), spec, now), spec, event.exit, now)
-    return _fail(
+        return steps.end(steps.run_up(Step(process), spec, now), spec, event.exit, now)
+    return steps.fail(
         Step(process),
         spec,
         f"exited too quickly: {exit_text(event.exit)}",
@@ -327,13 +214,13 @@ def exited_starting(spec: ProcessSpec, process: Process, event: Exited, now: Now
 
 def exited_running(spec: ProcessSpec, process: Process, event: Exited, now: Now) -> Step:
     """It ended by itself."""
-    return _end(Step(process), spec, event.exit, now)
+    return steps.end(Step(process), spec, event.exit, now)
 
 
 def exited_stopping(spec: ProcessSpec, process: Process, event: Exited, now: Now) -> Step:
     """The stop is complete."""
     end = event.exit
-    return _stopped(
+    return steps.stopped(
         Step(process),
         f"stopped: {exit_text(end)}",
         now,
@@ -351,35 +238,35 @@ def exited_unknown(spec: ProcessSpec, process: Process, event: Exited, now: Now)
 
 def signal_failed(_spec: ProcessSpec, process: Process, event: SignalFailed, now: Now) -> Step:
     """Nobody can say what it does now; its end would tell."""
-    return _move(Step(process), State.UNKNOWN, f"cannot be signalled: {event.error}", now, timer=None)
+    return steps.move(Step(process), State.UNKNOWN, f"cannot be signalled: {event.error}", now, timer=None)
 
 
 def stop_failed(_spec: ProcessSpec, process: Process, event: SignalFailed, now: Now) -> Step:
     """The stop did not work, and the start that was to follow it is called off."""
     reason = f"cannot be stopped: {event.error}"
-    return _move(Step(process), State.UNKNOWN, reason, now, wanted=False, timer=None)
+    return steps.move(Step(process), State.UNKNOWN, reason, now, wanted=False, timer=None)
 
 
 def up_long_enough(spec: ProcessSpec, process: Process, _event: TimerFired, now: Now) -> Step:
     """It has stayed up for startsecs."""
-    return _run_up(Step(process), spec, now)
+    return steps.run_up(Step(process), spec, now)
 
 
 def retry(_spec: ProcessSpec, process: Process, _event: TimerFired, now: Now) -> Step:
     """The pause after a failed start is over."""
-    return _launch(Step(process), f"retry {process.failures}", now, failures=process.failures)
+    return steps.launch(Step(process), f"retry {process.failures}", now, failures=process.failures)
 
 
 def restart(_spec: ProcessSpec, process: Process, _event: TimerFired, now: Now) -> Step:
     """The last start is long enough ago."""
     end = exit_text(process.exit or Exit())
-    return _launch(Step(process), f"autorestart after {end}", now, failures=0)
+    return steps.launch(Step(process), f"autorestart after {end}", now, failures=0)
 
 
 def kill(spec: ProcessSpec, process: Process, _event: TimerFired, now: Now) -> Step:
     """It did not stop in time."""
     reason = f"killed with SIGKILL: {signal_name(spec.stopsignal)} did not end it in {spec.stopwaitsecs} s"
-    step = _signal(Step(process), SIGKILL, spec.killasgroup)
+    step = steps.signal(Step(process), SIGKILL, spec.killasgroup)
     due = now.monotonic + max(MIN_KILL_REPEAT_SECONDS, spec.stopwaitsecs)
     return step._replace(process=step.process._replace(reason=reason, timer=Timer(TimerKind.KILL, due)))
 
