@@ -14,6 +14,7 @@ COVERED_BY: dict[str, str] = {
     "agent/fleet_agent/config/reading.py": "tests/agent/config/test_load.py",
     "agent/fleet_agent/config/settings.py": "tests/agent/config/test_load.py",
     "agent/fleet_agent/core/events.py": "tests/agent/core/test_machine.py",
+    "agent/fleet_agent/core/steps.py": "tests/agent/core/test_machine.py",
     "agent/fleet_agent/core/model.py": "tests/agent/core/test_machine.py",
     "cli/fleet_cli/commands/pki.py": "tests/cli/test_pki.py",
     "proto/fleet_api/hostrange.py": "tests/proto/test_hostset.py",

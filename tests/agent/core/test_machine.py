@@ -17,7 +17,7 @@ from fleet_agent.core.events import (
     StopAsked,
     TimerFired,
 )
-from fleet_agent.core.machine import OUTSTANDING_STATES, TABLE, impossible, initial, resume, transition
+from fleet_agent.core.machine import OUTSTANDING_STATES, TABLE, impossible, resume, transition
 from fleet_agent.core.model import (
     Autorestart,
     Exit,
@@ -52,7 +52,7 @@ def born(run: int, seconds: float) -> Spawned:
 
 
 def play(spec: ProcessSpec, *history: tuple[float, Event], process: Process | None = None) -> list[Step]:
-    process = process or initial(spec)
+    process = process or Process()
     steps = []
     for seconds, event in history:
         step = transition(spec, process, event, at(seconds))
