@@ -1,0 +1,64 @@
+"""fleet-agent under measurement."""
+
+import contextlib
+from typing import Any
+
+from daemon import BIN, Daemon, Row
+from fleet_api.door import Door
+from fleet_api.errors import FleetError
+
+ANSWER_SECONDS = 30.0
+
+
+class FleetAgent(Daemon):
+    """Keeper and supervisor; no gateway, since it listens on no TCP port."""
+
+    name = "fleet-agent"
+
+    def header(self) -> str:
+        """The sections of the daemon itself."""
+        folder = self.folder
+        return (
+            f"[supervisord]\nlogfile={folder}/activity.log\npidfile={folder}/agent.pid\n"
+            f"childlogdir={folder}\nsilent=true\n"
+        )
+
+    @property
+    def state_dir(self) -> str:
+        """Its state directory."""
+        return str(self.folder / "state")
+
+    def command(self) -> list[str]:
+        """How it is started, in the foreground."""
+        return [str(BIN / "fleet-agent"), "run", "-c", str(self.config), "--state-dir", self.state_dir]
+
+    def door(self) -> Door:
+        """A connection to it.
+
+        Raises: FleetError.
+        """
+        return Door.connect(str(self.folder / "state" / "run" / "door.sock"))
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """One request.
+
+        Raises: FleetError.
+        """
+        with self.door() as door:
+            return door.request(do, timeout_seconds=ANSWER_SECONDS, **arguments)
+
+    def pids(self) -> list[int]:
+        """Keeper and supervisor."""
+        hello = self.ask("hello")
+        return [hello["pid"], hello["supervisor_pid"]]
+
+    def rows(self) -> dict[int, Row]:
+        """What it says of its programs, by number; empty while it does not answer."""
+        with contextlib.suppress(FleetError):
+            processes = self.ask("status", terms=[])["processes"]
+            return {int(row["name"][1:]): Row(row["state"], row["pid"]) for row in processes}
+        return {}
+
+    def start_program(self, number: int) -> None:
+        """Have it start one program, and do not wait."""
+        self.ask("operate", verb="start", terms=[f"p{number}"], signal="", wait=False, context={})
