@@ -16,6 +16,7 @@ COVERED_BY: dict[str, str] = {
     "agent/fleet_agent/core/events.py": "tests/agent/core/test_machine.py",
     "agent/fleet_agent/core/steps.py": "tests/agent/core/test_machine.py",
     "agent/fleet_agent/core/model.py": "tests/agent/core/test_machine.py",
+    "agent/fleet_agent/keeper/supervisor_link.py": "tests/agent/keeper/test_keeper.py",
     "cli/fleet_cli/commands/pki.py": "tests/cli/test_pki.py",
     "proto/fleet_api/hostrange.py": "tests/proto/test_hostset.py",
     "proto/fleet_api/version.py": "tests/cli/commands/test_version.py",
