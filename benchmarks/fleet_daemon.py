@@ -1,9 +1,11 @@
 """fleet-agent under measurement."""
 
 import contextlib
+import os
+from pathlib import Path
 from typing import Any
 
-from daemon import BIN, Daemon, Row
+from daemon import BIN, Daemon, Programs, Row
 from fleet_api.door import Door
 from fleet_api.errors import FleetError
 
@@ -15,6 +17,10 @@ class FleetAgent(Daemon):
 
     name = "fleet-agent"
 
+    def __init__(self, folder: Path, child: str, programs: Programs, state_dir: Path) -> None:
+        super().__init__(folder, child, programs)
+        self.state_dir = str(state_dir)
+
     def header(self) -> str:
         """The sections of the daemon itself."""
         folder = self.folder
@@ -22,11 +28,6 @@ class FleetAgent(Daemon):
             f"[supervisord]\nlogfile={folder}/activity.log\npidfile={folder}/agent.pid\n"
             f"childlogdir={folder}\nsilent=true\n"
         )
-
-    @property
-    def state_dir(self) -> str:
-        """Its state directory."""
-        return str(self.folder / "state")
 
     def command(self) -> list[str]:
         """How it is started, in the foreground."""
@@ -37,7 +38,7 @@ class FleetAgent(Daemon):
 
         Raises: FleetError.
         """
-        return Door.connect(str(self.folder / "state" / "run" / "door.sock"))
+        return Door.connect(os.path.join(self.state_dir, "run", "door.sock"))
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """One request.

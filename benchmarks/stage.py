@@ -20,6 +20,8 @@ from supervisord_daemon import Supervisord
 HERE = Path(__file__).parent
 COMPILE_SECONDS = 60.0
 END_SECONDS = 10.0
+PREFIX = "fleet-bench-"
+MEMORY = "/dev/shm"
 _PR_SET_CHILD_SUBREAPER = 36
 
 D = TypeVar("D", bound=Daemon)
@@ -35,7 +37,8 @@ class Stage:
     def __enter__(self) -> Self:
         # What a killed daemon leaves behind comes back to us, not to process 1, and is ended by us.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._folder = Path(tempfile.mkdtemp(prefix="fleet-bench-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._memory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=runtime_root()))
         self._child = build_child(self._folder)
         return self
 
@@ -46,22 +49,31 @@ class Stage:
             self._stack.close()
         finally:
             end_orphans()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            for folder in (self._folder, self._memory):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def fleet_agent(self, programs: Programs) -> FleetAgent:
         """A fleet-agent with these programs, not started yet."""
-        return self._daemon(FleetAgent, programs)
+        return self._daemon(FleetAgent(*self._place(), programs, self._memory / str(self._count)))
 
     def supervisord(self, programs: Programs) -> Supervisord:
         """A supervisord with these programs, not started yet."""
-        return self._daemon(Supervisord, programs)
+        return self._daemon(Supervisord(*self._place(), programs))
 
-    def _daemon(self, kind: type[D], programs: Programs) -> D:
+    def _place(self) -> tuple[Path, str]:
         self._count += 1
-        daemon = kind(self._folder / str(self._count), self._child, programs)
+        return self._folder / str(self._count), self._child
+
+    def _daemon(self, daemon: D) -> D:
         self._stack.enter_context(daemon.acts)
         self._stack.callback(daemon.close)
         return daemon
+
+
+def runtime_root() -> str | None:
+    """Where runtime folders belong: in memory, as /run is where an agent is installed; None for anywhere."""
+    chosen = os.environ.get("FLEET_BENCH_RUNTIME", MEMORY)
+    return chosen if os.access(chosen, os.W_OK | os.X_OK) else None
 
 
 def build_child(folder: Path) -> str:
