@@ -1,4 +1,4 @@
-"""Writes numbered lines: lines.py NAME COUNT [PAUSE_SECONDS]; COUNT 0 goes on for ever."""
+"""Writes numbered lines: lines.py NAME COUNT [PAUSE_SECONDS [EXIT_CODE]]; COUNT 0 goes on for ever."""
 
 import os
 import sys
@@ -12,3 +12,4 @@ while count == 0 or number < count:
     number += 1
     if pause:
         time.sleep(pause)
+sys.exit(int(sys.argv[4]) if len(sys.argv) > 4 else 0)

@@ -39,6 +39,7 @@ class RealAgent:
         self.environ = {**os.environ, **(environ or {})}
         self.keeper: subprocess.Popen[bytes] | None = None
         self._stderr = folder / "stderr"
+        self._children: set[int] = set()
 
     def __enter__(self) -> Self:
         self.start()
@@ -57,6 +58,10 @@ class RealAgent:
     def start(self) -> None:
         """Start the agent and wait until its door answers."""
         self.launch()
+        self.wait_up()
+
+    def wait_up(self) -> None:
+        """Wait until the door answers."""
         wait_for(self.is_up, what=f"agent up in {self.folder}", seconds=30)
 
     def launch(self) -> None:
@@ -139,6 +144,12 @@ class RealAgent:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def kill_gateway(self) -> int:
+        """SIGKILL the gateway; its pid."""
+        pid: int = wait_for(lambda: self.hello()["gateway_pid"], what="a gateway")
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
     def wait_replaced(self, old_supervisor: int) -> None:
         """Wait until another supervisor answers."""
 
@@ -155,22 +166,28 @@ class RealAgent:
         endpoint: dict[str, Any] = json.loads((self.state_dir / "endpoint.json").read_text())
         return endpoint
 
+    def ask_to_end(self) -> None:
+        """Ask the agent to stop everything and leave, without waiting for it."""
+        if self.keeper is not None:
+            self._children.update(self.child_pids())
+            self.keeper.terminate()
+
     def end(self) -> None:
         """Stop the agent; kill what is left of it and of its children."""
         keeper = self.keeper
         if keeper is None:
             return
-        children = set(self.child_pids())
-        keeper.terminate()
+        self.ask_to_end()
         try:
             keeper.wait(30)
         except subprocess.TimeoutExpired:
             keeper.kill()
             keeper.wait()
-        for pid in children:
+        for pid in self._children:
             if pid_is_of(pid, self.state_dir):
                 os.kill(pid, signal.SIGKILL)
         self.keeper = None
+        self._children.clear()
 
     def child_pids(self) -> Iterator[int]:
         """The pids of the children that the run records name."""
