@@ -5,17 +5,14 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from fleet_api import channel, identity
-from fleet_api.identity import Role
-from fleet_api.v1 import agent_pb2, controller_pb2, controller_pb2_grpc
+from fleet_api.v1 import agent_pb2, controller_pb2
 from real.agent import RealAgent, alive, program
-from real.fleet import BIN, CONTROLLER, RealFleet
+from real.fleet import BIN, RealFleet
 from real.logs import whole_lines, whole_log
 from real.waiting import wait_for
 
@@ -128,6 +125,16 @@ def tail(fleet: RealFleet, *arguments: str) -> Iterator[bytearray]:
             stream.close()
 
 
+def line_beyond(log: Path, size: int) -> bytes:
+    """A line that is written when the whole log has become larger than this."""
+    more = wait_for(lambda: whole_log(log)[size:], lambda more: more.count(b"\n") > 2, 30)
+    return more.split(b"\n")[1] + b"\n"
+
+
+def wait_to_print(printed: bytearray, line: bytes) -> None:
+    wait_for(lambda: line in printed, seconds=30, what=f"tail goes on to {line!r}")
+
+
 @pytest.mark.timeout(120)
 def test_followed_logs_lose_and_repeat_no_byte(tmp_path: Path) -> None:
     log = tmp_path / "chatty.log"
@@ -143,16 +150,10 @@ def test_followed_logs_lose_and_repeat_no_byte(tmp_path: Path) -> None:
             wait_for(lambda: near and far, seconds=20, what="both follow")
             for kill in KILLS:
                 kill(agent)
-                # Both have got past the kill before the next one.
-                mark = len(whole_log(log)) + 20_000
-                last = wait_for(
-                    lambda mark=mark: whole_log(log)[mark:], lambda more: more.count(b"\n") > 2, 30
-                )  # type: ignore[misc]
-                line = last.split(b"\n")[1] + b"\n"
+                # Both get past the kill before the next one.
+                line = line_beyond(log, len(whole_log(log)) + 20_000)
                 for printed in (near, far):
-                    wait_for(
-                        lambda p=printed, line=line: line in p, seconds=30, what=f"tail goes on to {line!r}"
-                    )  # type: ignore[misc]
+                    wait_to_print(printed, line)
             agent.operate("stop", "chatty")
             whole = wait_for(
                 lambda: whole_log(log),
@@ -164,17 +165,15 @@ def test_followed_logs_lose_and_repeat_no_byte(tmp_path: Path) -> None:
         assert lines == [f"chatty {number}" for number in range(len(lines))]
 
 
-def operate(fleet: RealFleet, key: str, verb: int, *terms: str) -> controller_pb2.HostOutcome:
-    """The outcome of one keyed change through the controller."""
-    credentials = fleet.pki.operator.load()
-    name = identity.make(fleet.pki.fleet, Role.CONTROLLER, CONTROLLER).dns_name
-    with closing(channel.open_blocking_channel(fleet.controller.address, credentials, name)) as opened:
-        request = controller_pb2.OperateFleetRequest(verb=verb)
-        request.hosts.expression = HOST
-        request.context.idempotency_key = key
-        request.context.operation_id = f"operation-{key}"
-        request.selector.terms.extend(terms)
-        (outcome,) = controller_pb2_grpc.ControllerServiceStub(opened).OperateFleet(request, timeout=60)
+def restart(fleet: RealFleet, key: str, program_name: str) -> controller_pb2.HostOutcome:
+    """The outcome of one keyed restart through the controller."""
+    request = controller_pb2.OperateFleetRequest(verb=agent_pb2.OperateRequest.RESTART)
+    request.hosts.expression = HOST
+    request.context.idempotency_key = key
+    request.context.operation_id = f"operation-{key}"
+    request.selector.terms.append(program_name)
+    with fleet.stub() as stub:
+        (outcome,) = stub.OperateFleet(request, timeout=60)
         return outcome
 
 
@@ -189,36 +188,39 @@ def test_a_keyed_change_is_carried_out_once_whoever_is_killed(tmp_path: Path) ->
         agent.wait_state("web", "RUNNING")
         for number, kill in enumerate(KILLS):
             key, run = f"k{number}", agent.row("web")["run"]
-            first = operate(fleet, key, agent_pb2.OperateRequest.RESTART, "web")
+            first = restart(fleet, key, "web")
             assert first.bucket == controller_pb2.HostOutcome.OK, first
             assert agent.row("web")["run"] == run + 1
             kill(agent)
-            again = operate(fleet, key, agent_pb2.OperateRequest.RESTART, "web")
+            again = restart(fleet, key, "web")
             assert again.bucket == controller_pb2.HostOutcome.OK, again
             assert again.operation_id == first.operation_id
             assert agent.row("web")["run"] == run + 1
         for number, kill in enumerate(KILLS):
-            # Killed in the middle: SIGTERM is ignored, so that the restart takes two seconds.
-            run = agent.wait_state("slow", "RUNNING")["run"]
-            log = tmp_path / "slow.log"
-            wait_for(lambda run=run: log.read_text().count("ready"), lambda count, run=run: count == run)  # type: ignore[misc]
-            answers: list[controller_pb2.HostOutcome] = []
-            asking = threading.Thread(
-                target=lambda n=number: answers.append(  # type: ignore[misc]
-                    operate(fleet, f"middle{n}", agent_pb2.OperateRequest.RESTART, "slow")
-                )
-            )
-            asking.start()
-            agent.wait_state("slow", "STOPPING")
-            kill(agent)
-            asking.join(60)
-            assert [answer.bucket for answer in answers] == [controller_pb2.HostOutcome.OK], answers
-            row = agent.wait_state("slow", "RUNNING")
-            assert row["run"] == run + 1
+            restart_and_kill(fleet, f"middle{number}", kill)
+
+
+def restart_and_kill(fleet: RealFleet, key: str, kill: Callable[[RealAgent], object]) -> None:
+    """Kill in the middle: SIGTERM is ignored, so that the restart takes two seconds."""
+    agent = fleet.agents[HOST]
+    run = agent.wait_state("slow", "RUNNING")["run"]
+    log = fleet.folder / "slow.log"
+    wait_for(lambda: log.read_text().count("ready"), lambda count: count == run)
+    answers: list[controller_pb2.HostOutcome] = []
+    asking = threading.Thread(target=lambda: answers.append(restart(fleet, key, "slow")))
+    asking.start()
+    agent.wait_state("slow", "STOPPING")
+    kill(agent)
+    asking.join(60)
+    assert [answer.bucket for answer in answers] == [controller_pb2.HostOutcome.OK], answers
+    assert agent.wait_state("slow", "RUNNING")["run"] == run + 1
 
 
 def test_a_change_on_this_host_is_answered_by_the_next_supervisor(tmp_path: Path) -> None:
-    config = f"[program:slow]\ncommand={program('ignores_term')}\nstopwaitsecs=2\nstdout_logfile={tmp_path}/s.log\n"
+    config = (
+        f"[program:slow]\ncommand={program('ignores_term')}\nstopwaitsecs=2\n"
+        f"stdout_logfile={tmp_path}/s.log\n"
+    )
     with RealAgent(tmp_path, config) as agent:
         pid = agent.wait_state("slow", "RUNNING")["pid"]
         wait_for(lambda: "ready" in (tmp_path / "s.log").read_text(), what="ready")
@@ -237,7 +239,10 @@ def test_a_change_on_this_host_is_answered_by_the_next_supervisor(tmp_path: Path
 
 
 def test_all_three_killed_at_once_nothing_is_started_twice(tmp_path: Path) -> None:
-    config = f"[program:w]\nnumprocs=5\nprocess_name=%(program_name)s_%(process_num)d\ncommand={program('lines', 'w', 0, 0.01)}\n"
+    config = (
+        f"[program:w]\ncommand={program('lines', 'w', 0, 0.01)}\n"
+        "numprocs=5\nprocess_name=%(program_name)s_%(process_num)d\n"
+    )
     with RealFleet(tmp_path, {HOST: config}) as fleet:
         agent = fleet.agents[HOST]
         names = [f"w:w_{number}" for number in range(5)]

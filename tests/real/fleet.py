@@ -7,14 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from fakes import certificates
 from fakes.certificates import Files, Pki
-
+from fleet_api import channel, identity
+from fleet_api.identity import Role
+from fleet_api.v1 import controller_pb2, controller_pb2_grpc
 from real.agent import RealAgent
 from real.waiting import wait_for
 
@@ -249,17 +252,28 @@ class RealFleet:
         """Run fleetctl against the controller, or with --state-dir against an agent."""
         return run("fleetctl", *arguments, environ=self.environ, answer=answer)
 
-    def reachability(self) -> dict[str, str]:
-        """The state of each host as the controller tells it."""
-        done = self.ctl("hosts", "-o", "json")
-        return {host["host"]: host["reachability"]["state"] for host in done.json["hosts"]}
+    @contextmanager
+    def stub(self) -> Iterator[controller_pb2_grpc.ControllerServiceStub]:
+        """The controller as the operator's own program would call it."""
+        name = identity.make(self.pki.fleet, Role.CONTROLLER, CONTROLLER).dns_name
+        with closing(
+            channel.open_blocking_channel(self.controller.address, self.pki.operator.load(), name)
+        ) as opened:
+            yield controller_pb2_grpc.ControllerServiceStub(opened)
 
-    def wait_connected(self, *hosts: str, seconds: float = 20.0) -> None:
+    def reachability(self) -> dict[str, str]:
+        """The state of each host as the controller tells it: CONNECTED and so on."""
+        request = controller_pb2.ListHostsRequest(hosts=controller_pb2.HostSelector(all_hosts=True))
+        with self.stub() as stub:
+            hosts = [host for response in stub.ListHosts(request, timeout=10) for host in response.hosts]
+        return {host.name: controller_pb2.Reachability.State.Name(host.reachability.state) for host in hosts}
+
+    def wait_connected(self, *hosts: str, seconds: float = 30.0) -> None:
         """Wait until the controller is connected to these hosts; without names, to all."""
         wanted = set(hosts or self.agents)
         wait_for(
             self.reachability,
-            lambda seen: all(seen.get(host) == "connected" for host in wanted),
+            lambda seen: all(seen.get(host) == "CONNECTED" for host in wanted),
             seconds,
             f"connected to {sorted(wanted)}",
         )
