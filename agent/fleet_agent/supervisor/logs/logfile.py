@@ -199,8 +199,7 @@ class LogFile:
         except OSError as error:
             self._fail(error, 0)
             return False
-        is_device = self.path.startswith(("/dev/", "/proc/"))
-        self.is_regular = stat.S_ISREG(found.st_mode) and not is_device
+        self.is_regular = _is_plain_file(self.path)
         if self.is_regular:
             self._adopt(found)
         else:
@@ -219,7 +218,7 @@ class LogFile:
             found = os.stat(self.path)
         except OSError:
             return False
-        if not stat.S_ISREG(found.st_mode) or self.path.startswith(("/dev/", "/proc/")):
+        if not _is_plain_file(self.path):
             return False
         self._adopt(found)
         return True
@@ -364,6 +363,14 @@ def _open_for_append(path: str, mode: int) -> int:
         if error.errno != errno.ENXIO or path not in _STREAM_DESCRIPTORS:
             raise
         return os.dup(_STREAM_DESCRIPTORS[path])
+
+
+def _is_plain_file(path: str) -> bool:
+    """Whether the path may be rotated: /dev/stdout may lead to a regular file, and is a link itself."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _ends_with_newline(path: str, size: int) -> bool:

@@ -1,4 +1,7 @@
 import os
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -46,6 +49,29 @@ def test_a_link_is_followed_and_stays_when_its_target_rotates(tmp_path: Path, li
     assert (tmp_path / "link.log").is_symlink()
     assert (tmp_path / "out.log").read_bytes() == b"b"
     assert (tmp_path / "out.log.1").read_bytes() == b"aaa\n"
+
+
+def test_standard_output_is_appended_to_and_never_renamed(tmp_path: Path) -> None:
+    program = (
+        "import time\n"
+        "from fleet_agent.core.model import LogSpec\n"
+        "from fleet_agent.supervisor.logs.library import Library\n"
+        "nothing = lambda *_: None\n"
+        f"library = Library({str(tmp_path)!r}, lambda: 'id', time.monotonic, nothing, nothing, nothing)\n"
+        f"for path in ('/dev/stdout', {str(tmp_path / 'link')!r}):\n"
+        "    log = library.open(LogSpec(path, maxbytes=1, backups=1))\n"
+        "    log.append(b'a\\nb\\n')\n"
+    )
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run([sys.executable, "-c", program], stdout=out, check=True, timeout=20)
+    assert (tmp_path / "out").read_bytes() == b"a\nb\na\nb\n"
+    assert os.path.islink("/dev/stdout")
+    # A socket, as systemd gives, cannot be opened by name.
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        subprocess.run([sys.executable, "-c", program], stdout=theirs.fileno(), check=True, timeout=20)
+        assert ours.recv(100, socket.MSG_DONTWAIT).startswith(b"a\nb\n")
 
 
 def test_a_follower_of_a_log_nobody_writes_hears_of_the_next_writer(
