@@ -19,6 +19,11 @@ START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 
 
+def measured_environ() -> dict[str, str]:
+    """What everything measured gets: ours, but Python as it is installed, with its compiled files."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 class Programs(NamedTuple):
     """`size` programs p0, p1, ..., each with a number of its own and a log for each stream.
 
@@ -105,6 +110,7 @@ class Daemon:
                 stdout=said,
                 stderr=said,
                 cwd=self.folder,
+                env=measured_environ(),
                 start_new_session=True,
             )
         return before

@@ -12,7 +12,7 @@ from typing import Any
 
 import figures
 from command import Benchmark, main
-from daemon import BIN, Daemon, Programs
+from daemon import BIN, Daemon, Programs, measured_environ
 from figures import Verdict, at_least, at_most, number, times
 from fleet_daemon import FleetAgent
 from stage import Stage
@@ -62,7 +62,12 @@ def command_ms(argv: list[str], lines: int) -> float:
 
     def run() -> str:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_SECONDS, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+            env=measured_environ(),
         )
         return done.stdout.decode() or done.stderr.decode(errors="replace")
 
