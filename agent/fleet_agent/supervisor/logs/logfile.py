@@ -47,6 +47,7 @@ class LogFile:
         "_at_line_end",
         "_fd",
         "_is_known",
+        "_is_record_lost",
         "_is_troubled",
         "_retry_at",
         "_rotation_at",
@@ -85,6 +86,7 @@ class LogFile:
         self._segments: tuple[Segment, ...] = ()
         self._at_line_end = True
         self._is_known = False
+        self._is_record_lost = False
         self._is_troubled = False
         self._retry_at = 0.0
         self._rotation_at = 0.0
@@ -325,16 +327,21 @@ class LogFile:
         try:
             sidecars.save(self._record(length))
         except OSError as error:
-            message = (
-                f"cannot be written, so positions in {self.path} may not outlive the agent: {error.strerror}"
-            )
-            self._around.report(sidecars.path_of(self.path), message, 0)
+            if not self._is_record_lost:
+                self._is_record_lost = True
+                what = f"cannot be written, so positions in {self.path} may not outlive the agent"
+                self._around.report(sidecars.path_of(self.path), f"{what}: {error.strerror}", 0)
+            return
+        if self._is_record_lost:
+            self._is_record_lost = False
+            self._around.report(sidecars.path_of(self.path), "is written again", 0)
 
     # ------------------------------------------------------------ rotation
 
     def _rotate(self) -> None:
         if self._around.clock() < self._rotation_at:
             return
+        has_failed = self._rotation_at > 0.0
         self._rotation_at = 0.0
         self.identify()
         self._save(self.size)
@@ -344,8 +351,11 @@ class LogFile:
         except OSError as error:
             self._rotation_at = self._around.clock() + ROTATION_RETRY_SECONDS
             self._save(None)
-            self._around.report(self.path, f"cannot be rotated, and grows: {error.strerror}", 0)
+            if not has_failed:
+                self._around.report(self.path, f"cannot be rotated, and grows: {error.strerror}", 0)
             return
+        if has_failed:
+            self._around.report(self.path, "is rotated again", 0)
         closed = self._record(None).closed(self.size, self.backups)
         self.start, self.size, self.inode, self._segments = closed.start, 0, 0, closed.backups
         self._at_line_end = True

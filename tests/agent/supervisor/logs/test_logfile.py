@@ -128,6 +128,7 @@ def test_a_rotation_that_is_not_possible_grows_the_file_and_is_told_once(world: 
     (world.folder / "out.log.1" / "in the way").touch()
     log = world.log(maxbytes=4, backups=1)
     for _ in range(5):
+        world.now += 20
         put(log, b"aaa\n")
     assert world.path.read_bytes() == b"aaa\n" * 5
     assert [message.split(":")[0] for _, message, _ in world.trouble] == ["cannot be rotated, and grows"]
@@ -137,6 +138,7 @@ def test_a_rotation_that_is_not_possible_grows_the_file_and_is_told_once(world: 
     put(log, b"b")
     assert (world.folder / "out.log.1").read_bytes() == b"aaa\n" * 5
     assert log.end == 21
+    assert world.trouble[-1][1] == "is rotated again"
 
 
 # ---------------------------------------------------------------- modes and odd targets
@@ -305,6 +307,11 @@ def test_a_segment_that_was_removed_ends_what_can_be_read(world: World) -> None:
 def test_a_record_that_cannot_be_written_is_told_and_logging_goes_on(world: World) -> None:
     (world.folder / "state").write_text("no folder")
     log = world.log(maxbytes=4)
-    put(log, b"aaa\nbb")
-    assert world.path.read_bytes() == b"bb"
-    assert world.trouble[0][0].startswith(str(world.folder / "state"))
+    put(log, b"aaa\nbbb\nb")
+    assert world.path.read_bytes() == b"b"
+    [(path, message, _)] = world.trouble
+    assert path.startswith(str(world.folder / "state"))
+    assert "may not outlive the agent" in message
+    (world.folder / "state").unlink()
+    put(log, b"bbb\n")
+    assert world.trouble[1:] == [(path, "is written again", 0)]
