@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fleet_api.v1 import agent_pb2, controller_pb2
 from real.agent import RealAgent, alive, program
-from real.fleet import BIN, RealFleet
+from real.fleet import BIN, IMPATIENT, RealFleet
 from real.logs import whole_lines, whole_log
 from real.waiting import wait_for
 
@@ -35,10 +35,9 @@ def writers(folder: Path) -> str:
 
 
 def kill_both(agent: RealAgent) -> None:
-    hello = agent.hello()
-    for pid in (hello["supervisor_pid"], hello["gateway_pid"]):
-        if pid:
-            os.kill(pid, signal.SIGKILL)
+    supervisor: int = agent.hello()["supervisor_pid"]
+    agent.kill_gateway()
+    os.kill(supervisor, signal.SIGKILL)
 
 
 KILLS: list[Callable[[RealAgent], object]] = [RealAgent.kill_supervisor, RealAgent.kill_gateway, kill_both]
@@ -268,7 +267,7 @@ def test_all_three_killed_at_once_nothing_is_started_twice(tmp_path: Path) -> No
 def test_a_call_in_the_middle_of_the_gap_is_told_why(tmp_path: Path) -> None:
     """Without a gateway to come, the controller says what is the matter instead of hanging."""
     config = f"[program:web]\ncommand={program('exits_after', 3600, 0)}\nstartsecs=0\n"
-    with RealFleet(tmp_path, {HOST: config}, heartbeat=0.3) as fleet:
+    with RealFleet(tmp_path, {HOST: config}, settings=IMPATIENT) as fleet:
         agent = fleet.agents[HOST]
         hello = agent.hello()
         try:

@@ -23,8 +23,8 @@ from real.waiting import wait_for
 
 BIN = Path(sys.executable).parent
 CONTROLLER = "main"
-HEARTBEAT_SECONDS = 2.0
-"""As in a configuration that says nothing; less makes a controller impatient."""
+IMPATIENT = {"heartbeat": 0.3, "connect_timeout": 1.0}
+"""Settings of a controller that finds out soon who has fallen silent; units: seconds."""
 
 
 class Done(NamedTuple):
@@ -84,9 +84,9 @@ def fleet_section(host: str, files: Files, address: str) -> str:
 class RealController:
     """Starts and ends one controller."""
 
-    def __init__(self, folder: Path, pki: Pki, heartbeat: float) -> None:
+    def __init__(self, folder: Path, pki: Pki, settings: Mapping[str, object]) -> None:
         self.folder = folder
-        self._heartbeat = heartbeat
+        self._settings = settings
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "controller.toml"
         self.inventory = folder / "inventory.toml"
@@ -96,17 +96,15 @@ class RealController:
         self._files = pki.controller
         self._fleet = pki.fleet
 
-    def write_config(self, **settings: object) -> None:
-        """Write the configuration; `settings` are further keys of its first section."""
+    def write_config(self) -> None:
+        """Write the configuration."""
         section = {
             "listen": f"127.0.0.1:{self._port}",
             "fleet": self._fleet,
             "name": CONTROLLER,
             "inventory": str(self.inventory),
             "state_dir": str(self.folder / "state"),
-            "heartbeat": self._heartbeat,
-            "connect_timeout": 1.0,
-            **settings,
+            **self._settings,
         }
         tls = {"certificate": self._files.certificate, "key": self._files.key, "ca": self._files.ca}
         text = "[controller]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in section.items())
@@ -160,8 +158,8 @@ class RealController:
 class RealFleet:
     """Agents by host name, a controller and an operator; a context manager that leaves no process behind.
 
-    `configs` are the sections of each host, besides those that make it part of the fleet. `heartbeat`
-    is in seconds.
+    `configs` are the sections of each host, besides those that make it part of the fleet; `settings` are
+    further keys of the controller's configuration.
     """
 
     def __init__(
@@ -169,12 +167,12 @@ class RealFleet:
         folder: Path,
         configs: Mapping[str, str],
         groups: Mapping[str, Sequence[str]] | None = None,
-        heartbeat: float = HEARTBEAT_SECONDS,
+        settings: Mapping[str, object] | None = None,
     ) -> None:
         self.folder = folder
         self.pki = certificates.make(folder / "pki", list(configs), CONTROLLER)
         self.groups = groups or {}
-        self.controller = RealController(folder / "controller", self.pki, heartbeat)
+        self.controller = RealController(folder / "controller", self.pki, settings or {})
         self.client_config = folder / "fleetctl.toml"
         self.agents = {
             host: RealAgent(
