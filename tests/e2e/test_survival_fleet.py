@@ -53,7 +53,8 @@ def test_fifty_writers_outlive_supervisor_gateway_and_both(tmp_path: Path) -> No
     with RealFleet(tmp_path, {HOST: writers(tmp_path)}) as fleet:
         agent = fleet.agents[HOST]
         before = wait_for(
-            agent.rows, lambda rows: len(rows) == WRITERS and all(r["run"] for r in rows.values())
+            agent.rows,
+            lambda rows: len(rows) == WRITERS and all(row["pid"] or row["exit"] for row in rows.values()),
         )
         pids = {row["name"]: row["pid"] for row in before.values()}
         lasting = [f"w{number}" for number in range(ENDING, WRITERS)]
