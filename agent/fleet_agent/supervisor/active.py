@@ -1,6 +1,7 @@
 """The configuration in force: read from the file when the agent starts, kept for the next supervisor."""
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -30,9 +31,11 @@ class ActiveConfig:
         self._host_name = host_name
         self._new_id = new_id
 
-    def load(self, goes_on: bool) -> AgentConfig:
-        """The configuration in force if there is one to go on with, else the file's.
+    def load(self, goes_on: bool, has_children: bool) -> AgentConfig:
+        """The configuration in force when a supervisor goes on with it, else the file's.
 
+        A file that cannot be used is no reason to let go of children that live: what was in force
+        when they were started stays so.
         Raises: ConfigurationBroken.
         """
         kept = self._kept()
@@ -41,9 +44,13 @@ class ActiveConfig:
         loaded = load(self._path, self._environ, host_name=self._host_name)
         for problem in loaded.problems:
             print(problem, file=sys.stderr)  # noqa: T201
+        if loaded.config is None and has_children and kept is not None:
+            words = f"fleet-agent: {self._path} cannot be used; going on with what was in force"
+            print(words, file=sys.stderr)  # noqa: T201
+            return kept
         if loaded.config is None:
             raise ConfigurationBroken
-        config = self._with_auto_logs(loaded.config, kept)
+        config = self._with_auto_logs(loaded.config, kept, has_children)
         self._keep(config)
         return config
 
@@ -62,19 +69,31 @@ class ActiveConfig:
             json.dump(stored.to_state(config), file)
         os.rename(draft, self._active)
 
-    def _with_auto_logs(self, config: AgentConfig, before: AgentConfig | None) -> AgentConfig:
-        """Every AUTO log with a file of its own; those of the agent's last life are removed."""
-        if before is not None and not config.daemon.nocleanup:
-            for log in _auto_logs(before):
-                _remove(log.path)
+    def _with_auto_logs(
+        self, config: AgentConfig, before: AgentConfig | None, has_children: bool
+    ) -> AgentConfig:
+        """Every AUTO log with a file of its own.
+
+        Children that live go on writing theirs; else those of the agent's last life are removed.
+        """
+        in_use = _auto_logs(before) if before is not None else {}
+        if not has_children:
+            if not config.daemon.nocleanup:
+                for path in in_use.values():
+                    _remove_with_backups(path)
+            in_use = {}
         folder = config.daemon.childlogdir or self._environ.get("TMPDIR") or "/tmp"  # noqa: S108
 
         def resolve(spec: ProcessSpec, stream: str, log: LogSpec) -> LogSpec:
             if not log.is_auto:
                 return log
-            name = f"{spec.name}-{stream}---{config.daemon.identifier}-{self._new_id()[:8]}.log"
-            path = os.path.join(folder, name)
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
+            path = in_use.get((spec.id, stream))
+            if path is None:
+                name = f"{spec.name}-{stream}---{config.daemon.identifier}-{self._new_id()[:8]}.log"
+                path = os.path.join(folder, name)
+                # Where that fails, the log thread fails as well, and tells.
+                with contextlib.suppress(OSError):
+                    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
             return log._replace(path=path)
 
         groups = []
@@ -87,16 +106,19 @@ class ActiveConfig:
         return config._replace(groups=tuple(groups))
 
 
-def _auto_logs(config: AgentConfig) -> list[LogSpec]:
-    return [
-        log
+def _auto_logs(config: AgentConfig) -> dict[tuple[str, str], str]:
+    """The paths of AUTO logs by process and stream."""
+    return {
+        (spec.id, stream): log.path
         for group in config.groups
         for spec in group.processes
-        for log in (spec.stdout, spec.stderr)
+        for stream, log in (("stdout", spec.stdout), ("stderr", spec.stderr))
         if log.is_auto and log.path
-    ]
+    }
 
 
-def _remove(path: str) -> None:
+def _remove_with_backups(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)
+        for number in itertools.count(1):
+            os.unlink(f"{path}.{number}")

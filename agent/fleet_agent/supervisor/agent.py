@@ -4,8 +4,6 @@ It begins when the keeper has told all it holds, and goes on where an earlier su
 configuration in force, the journal and the children.
 """
 
-import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -16,7 +14,7 @@ from fleet_api.version import VERSION
 
 from fleet_agent.config.settings import AgentConfig
 from fleet_agent.core import events
-from fleet_agent.core.log_lines import INFO, WARN, LogLine, move_line
+from fleet_agent.core.log_lines import INFO, WARN, LogLine, move_line, signal_line
 from fleet_agent.core.model import Now, Process, ProcessSpec
 from fleet_agent.link.messages import (
     Asked,
@@ -37,12 +35,14 @@ from fleet_agent.link.messages import (
 )
 from fleet_agent.supervisor import spawning
 from fleet_agent.supervisor.active import ActiveConfig
+from fleet_agent.supervisor.announcement import Announcement
 from fleet_agent.supervisor.children import Children, Found
 from fleet_agent.supervisor.door import Door
 from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways
 from fleet_agent.supervisor.journal import Change, Journal, Restored
 from fleet_agent.supervisor.keeper_link import KeeperLink
+from fleet_agent.supervisor.logs.activity import LEVELS
 from fleet_agent.supervisor.logs.worker import Drained, LogTrouble, LogWorker, RunClosed
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.operations import Operations
@@ -51,10 +51,8 @@ from fleet_agent.supervisor.results import Results
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.shutdown import Shutdown
 from fleet_agent.supervisor.watching import Watching
-from fleet_agent.supervisor.whole_file import write_whole
 
 LOG_DRAIN_SECONDS = 5.0
-LEVELS = {"critical": 50, "error": 40, "warn": 30, "info": 20, "debug": 10, "trace": 5, "blather": 3}
 
 
 class World(NamedTuple):
@@ -67,7 +65,7 @@ class World(NamedTuple):
 
 
 class Agent:
-    """Owns everything of one supervisor's life."""
+    """Owns everything of one supervisor's life; `has_begun` once it supervises."""
 
     def __init__(
         self,
@@ -85,7 +83,8 @@ class Agent:
         self._found: list[Found] = []
         self._hello: Hello | None = None
         self._shutdown: Shutdown | None = None
-        self._has_begun = False
+        self._door: Door | None = None
+        self.has_begun = False
 
     # ------------------------------------------------------------------ from the keeper
 
@@ -119,14 +118,15 @@ class Agent:
 
     def _on_keeper_end(self, reason: str) -> None:
         # Without a keeper nothing can be done; the children live on and the next keeper finds them.
-        if self._has_begun:
+        if self.has_begun:
             self._warn(f"leaving: {reason}")
         self._loop.stop()
 
     def close(self) -> None:
         """Take away what nobody may find any more, and write what is left to write."""
-        if self._has_begun:
-            self._door.close()
+        if self.has_begun:
+            if self._door is not None:
+                self._door.close()
             self._gateways.close()
             self._logs.stop(LOG_DRAIN_SECONDS)
 
@@ -140,12 +140,22 @@ class Agent:
         journal = Journal(journal_folder, hello.boot_id, self._warn)
         restored = journal.restore()
         if restored is not None and restored.has_left:
-            restored = restored._replace(processes={})
-        config = self._active.load(goes_on=restored is not None and bool(restored.processes))
+            restored = None
+        # A supervisor goes on with what is in force; an agent that is started reads its file.
+        is_first = hello.supervisor_number == 1
+        goes_on = restored is not None and not is_first
+        config = self._active.load(goes_on, has_children=bool(self._found))
         self._build(config, journal, hello)
+        # Before anything is noted down or started: an agent whose port is taken does not begin at all.
+        self._gateways.reserve(is_first)
+        self.has_begun = True
+        self._inform(
+            f"fleet-agent started with pid {hello.keeper_pid}" if is_first else "supervisor replaced"
+        )
         self._go_on(config, journal, restored)
-        self._has_begun = True
-        self._open_doors(config, is_first=restored is None or not restored.processes)
+        self._door = Door(self._loop, self._paths.door, self._requests, self._warn)
+        self._announcement.make(self._gateways.address)
+        self._gateways.open(self._requests)
         if "stop" in hello.asked:
             self._on_asked("stop", "SIGTERM")
         else:
@@ -173,20 +183,30 @@ class Agent:
         self._logs.start()
         self._roster = Roster(self._loop, journal, clock, self._act)
         self._roster.watchers.append(self._log_move)
-        self._children = Children(self._roster, self._logs, self._send, self._report, daemon.strip_ansi)
+        self._children = Children(
+            self._loop, self._roster, self._logs, self._send, self._report, daemon.strip_ansi
+        )
         self._watching = Watching(self._roster, journal, self._host_id, clock)
         results = Results(os.path.join(self._paths.runtime, "results"), clock().wall)
         operations = Operations(self._roster, results, clock, self._watching.position)
         identity = Identity(
             VERSION, self._host_id, hello.keeper_pid, daemon.identifier, config.path, clock().wall
         )
-        port_file = os.path.join(self._paths.runtime, "port")
+        self._announcement = Announcement(
+            self._paths.endpoint,
+            daemon.pidfile,
+            self._host_id,
+            hello.keeper_pid,
+            self._paths.door,
+            self._warn,
+        )
         self._gateways = Gateways(
             self._loop,
             config.fleet,
-            port_file,
+            os.path.join(self._paths.runtime, "port"),
             self._link.send,
             self._warn,
+            lambda: self._announcement.tell_address(self._gateways.address),
         )
         self._requests = Requests(
             self._roster,
@@ -201,41 +221,23 @@ class Agent:
         )
 
     def _go_on(self, config: AgentConfig, journal: Journal, restored: Restored | None) -> None:
+        """Fill the roster from configuration, journal and children, and the journal from the roster."""
         known = restored.processes if restored else {}
         for group in config.groups:
             self._roster.add(group, known)
-        incarnation = restored.incarnation if restored else self._world.new_id()
-        journal.begin(incarnation, restored.sequence if restored else 0, self._roster.states())
+        if restored is not None and known.keys() == self._roster.states().keys():
+            journal.begin(restored.incarnation, restored.sequence, self._roster.states())
+        else:
+            # Who resumes from before would never hear of processes that came or went.
+            journal.begin(self._world.new_id(), 0, self._roster.states())
         found, self._found = self._found, []
-        self._children.take_over(found, self._world.clock())
+        self._children.take_over(found, self._world.clock(), goes_on=restored is not None)
         self._roster.arm_all()
-
-    def _open_doors(self, config: AgentConfig, is_first: bool) -> None:
-        self._door = Door(self._loop, self._paths.door, self._requests, self._warn)
-        self._gateways.open(self._requests, is_first)
-        assert self._hello is not None
-        keeper_pid = self._hello.keeper_pid
-        endpoint = {
-            "version": 1,
-            "host_id": self._host_id,
-            "pid": keeper_pid,
-            "door": self._paths.door,
-            "grpc": self._gateways.address or None,
-        }
-        self._write(self._paths.endpoint, json.dumps(endpoint))
-        if config.daemon.pidfile:
-            self._write(config.daemon.pidfile, f"{keeper_pid}\n")
-
-    def _write(self, path: str, text: str) -> None:
-        try:
-            write_whole(path, text)
-        except OSError as error:
-            self._warn(f"could not write {path}: {error.strerror}")
 
     def _autostart(self) -> None:
         for member in tuple(self._roster.members()):
-            # Only what nobody has touched: a journal may tell of an operator's stop.
-            if member.spec.autostart and member.process == Process():
+            # Only what has never changed: a journal may tell of an operator's stop.
+            if member.spec.autostart and not member.process.changed_wall:
                 self._roster.apply(member.spec.id, events.StartAsked("autostart"))
 
     # ------------------------------------------------------------------ acting
@@ -243,18 +245,25 @@ class Agent:
     def _act(self, spec: ProcessSpec, process: Process, effect: events.Effect) -> None:
         if isinstance(effect, events.SendSignal):
             self._send(SendSignal(spec.id, effect.run, effect.signal, effect.ordinal, effect.to_group))
+            self._report(signal_line(spec, process, effect))
             return
         try:
             request = spawning.build(spec, effect.run, self._config.daemon, "", self._world.environ)
-        except spawning.CannotSpawn as error:
-            failed = events.SpawnFailed(effect.run, str(error))
-            self._loop.soon(lambda: self._apply_late(spec.id, failed))
+        except (spawning.CannotSpawn, OSError, ValueError) as error:
+            failure = error
+            # Not now: whoever asked for the start is to hear of that first.
+            self._loop.soon(lambda: self._cannot_spawn(spec, effect.run, failure))
             return
         self._send(request)
 
-    def _apply_late(self, id_: str, event: events.Event) -> None:
-        if id_ in self._roster:
-            self._roster.apply(id_, event)
+    def _cannot_spawn(self, spec: ProcessSpec, run: int, error: Exception) -> None:
+        words = str(error)
+        if isinstance(error, spawning.CannotBecome):
+            self._children.tell_in_log(spec, words)
+        elif not isinstance(error, spawning.CannotSpawn):
+            words = f"cannot spawn '{spec.name}': {words}"
+        if spec.id in self._roster:
+            self._roster.apply(spec.id, events.SpawnFailed(run, words))
 
     def _on_asked(self, what: str, signal_name: str) -> None:
         if what == "reopen":
@@ -269,11 +278,7 @@ class Agent:
 
     def _leave(self) -> None:
         self._roster.leave()
-        with contextlib.suppress(OSError):
-            os.unlink(self._paths.endpoint)
-        if self._config.daemon.pidfile:
-            with contextlib.suppress(OSError):
-                os.unlink(self._config.daemon.pidfile)
+        self._announcement.take_back()
         # Let the last words of the children reach their logs before the keeper lets go of the ends.
         self._logs.stop(LOG_DRAIN_SECONDS)
         self._take_log_results()
@@ -289,9 +294,16 @@ class Agent:
             if isinstance(result, Drained | RunClosed):
                 self._children.on_drained(result)
             elif isinstance(result, LogTrouble):
-                print(f"fleet-agent: log {result.path}: {result.message}", file=sys.stderr)  # noqa: T201
+                self._on_log_trouble(result)
             else:
                 self._requests.on_log_result(result)
+
+    def _on_log_trouble(self, trouble: LogTrouble) -> None:
+        words = f"log {trouble.path}: {trouble.message}" if trouble.path else trouble.message
+        if trouble.path == self._config.daemon.logfile:
+            print(f"fleet-agent: {words}", file=sys.stderr)  # noqa: T201
+        else:
+            self._warn(words)
 
     def _log_move(self, change: Change, spec: ProcessSpec) -> None:
         line = move_line(spec, change.old, change.process)

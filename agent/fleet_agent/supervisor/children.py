@@ -5,19 +5,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fleet_agent.core import events
-from fleet_agent.core.log_lines import LogLine, spawned_line
+from fleet_agent.core.log_lines import WARN, LogLine, adopted_line, spawned_line
 from fleet_agent.core.machine import OUTSTANDING_STATES
-from fleet_agent.core.model import Exit, LogSpec, Now, Process, ProcessSpec, State
+from fleet_agent.core.model import LogSpec, Now, Process, ProcessSpec, State
 from fleet_agent.link.messages import Child, Exited, Release, SendSignal, Spawned, SpawnFailed, ToKeeper
 from fleet_agent.supervisor.logs.worker import Drained, LogWorker, RunClosed
-from fleet_agent.supervisor.roster import Roster
+from fleet_agent.supervisor.loop import Loop
+from fleet_agent.supervisor.roster import Member, Roster
+from fleet_agent.supervisor.wait_status import exit_of
 
-SIGTERM = 15
-TOLD_BY_MESSAGE = {
-    "fork": "unknown error during fork",
-    "limit": "too many open files to spawn",
-    "fifo": "unknown error making dispatchers for",
-}
+STRAY_SECONDS = 10.0
+"""From SIGTERM to SIGKILL for a run of nothing configured."""
+
+_SIGTERM = 15
+_SIGKILL = 9
+_STAGES_IN_CHILD = frozenset({"setuid", "chdir", "exec"})
 
 
 class Found(NamedTuple):
@@ -32,38 +34,48 @@ class Children:
 
     def __init__(
         self,
+        loop: Loop,
         roster: Roster,
         logs: LogWorker,
         send: Callable[[ToKeeper], None],
         report: Callable[[LogLine], None],
         strip_ansi: bool,
     ) -> None:
+        self._loop = loop
         self._roster = roster
         self._logs = logs
         self._send = send
         self._report = report
         self._strip = strip_ansi
         self._ended: set[tuple[str, int]] = set()
+        self._strays: set[tuple[str, int]] = set()
 
     def on_spawned(self, message: Spawned, fds: list[int]) -> None:
         """A run lives: read its streams, tell its process."""
         self._read(message.process, message.run, dict(zip(message.streams, fds, strict=False)))
         if message.process in self._roster:
             self._report(spawned_line(self._roster[message.process].spec, message.pid))
-            at = Now(message.monotonic, message.wall)
-            self._roster.apply(message.process, events.Spawned(message.run, message.pid, at))
+            born = Now(message.monotonic, message.wall)
+            self._roster.apply(message.process, events.Spawned(message.run, message.pid, born))
 
     def on_spawn_failed(self, message: SpawnFailed) -> None:
         """A run could not be started."""
         if message.process in self._roster:
             spec = self._roster[message.process].spec
-            error = spawn_error(spec, message)
-            self._logs.write(message.process, "stderr", f"supervisor: {error}\n".encode())
-            self._roster.apply(message.process, events.SpawnFailed(message.run, error))
+            if message.stage in _STAGES_IN_CHILD:
+                self.tell_in_log(spec, message.message)
+            self._roster.apply(message.process, events.SpawnFailed(message.run, message.message))
+
+    def tell_in_log(self, spec: ProcessSpec, error: str) -> None:
+        """Write into a process's own log why its program was not reached."""
+        stream, log = ("stdout", spec.stdout) if spec.redirect_stderr else ("stderr", spec.stderr)
+        words = f"supervisor: {error}\nsupervisor: child process was not spawned\n"
+        self._logs.write(spec.id, stream, words.encode("utf-8", "backslashreplace"), log)
 
     def on_exited(self, message: Exited) -> None:
         """A run ended: act on it first, then empty its streams."""
         self._ended.add((message.process, message.run))
+        self._strays.discard((message.process, message.run))
         if message.process in self._roster:
             at = Now(message.monotonic, message.wall)
             self._roster.apply(message.process, events.Exited(message.run, exit_of(message.status)), at)
@@ -76,47 +88,70 @@ class Children:
             self._ended.discard(run)
             self._send(Release(*run))
 
-    def take_over(self, found: list[Found], now: Now) -> None:
-        """Go on with what the keeper holds: adopt what lives, book what ended, repeat what was cut short."""
+    def take_over(self, found: list[Found], now: Now, goes_on: bool) -> None:
+        """Go on with what the keeper holds: adopt what lives, book what ended, repeat what was cut short.
+
+        `goes_on`: the journal tells what went before. Where it does not, a run that has ended says
+        nothing about what is wanted now.
+        """
         current: dict[str, Found] = {}
         for item in sorted(found, key=lambda item: item.child.run):
             child = item.child
             self._read(child.process, child.run, item.fds)
             if child.process in self._roster and child.run >= self._roster[child.process].process.run:
+                earlier = current.get(child.process)
                 current[child.process] = item
+                if earlier is not None:
+                    self._take_over_stray(earlier.child)
             else:
                 self._take_over_stray(child)
         for member in tuple(self._roster.members()):
-            self._take_over_process(member.spec, current.get(member.spec.id), now)
+            self._take_over_process(member, current.get(member.spec.id), now, goes_on)
 
-    def _take_over_process(self, spec: ProcessSpec, found: Found | None, now: Now) -> None:
-        process = self._roster[spec.id].process
-        if found is not None and found.child.run > process.run:
-            # The journal is lost or behind; the child is the truth.
-            self._roster.adopt(spec.id, _starting(found.child))
-            process = self._roster[spec.id].process
-        self._roster.resume(spec.id, found is not None, now)
+    def _take_over_process(self, member: Member, found: Found | None, now: Now, goes_on: bool) -> None:
+        id_ = member.spec.id
         if found is None:
+            self._roster.resume(id_, held=False, now=now)
             return
         child = found.child
+        is_news = child.run > member.process.run
+        if is_news and child.status is not None and not goes_on:
+            # Only its number counts: it may not be used again.
+            self._roster.adopt(id_, member.process._replace(run=child.run))
+        elif is_news:
+            # The journal is lost or behind; the child is the truth.
+            self._roster.adopt(id_, _starting(child))
+        elif child.signals > member.process.signals:
+            # Else the keeper would take the next signal for one that it has sent.
+            self._roster.adopt(id_, member.process._replace(signals=child.signals))
+        process = self._roster.resume(id_, held=True, now=now)
         if not process.pid and process.state in OUTSTANDING_STATES:
-            at = Now(child.started_monotonic, child.started_wall)
-            self._roster.apply(spec.id, events.Spawned(child.run, child.pid, at))
+            self._report((adopted_line if is_news else spawned_line)(member.spec, child.pid))
+            born = Now(child.started_monotonic, child.started_wall)
+            self._roster.apply(id_, events.Spawned(child.run, child.pid, born))
         if child.status is not None:
-            ended = Now(now.monotonic - max(0.0, now.wall - child.ended_wall), child.ended_wall)
-            self.on_exited(
-                Exited(child.process, child.run, child.pid, child.status, ended.monotonic, ended.wall)
-            )
+            died = max(child.started_monotonic, now.monotonic - max(0.0, now.wall - child.ended_wall))
+            self.on_exited(Exited(child.process, child.run, child.pid, child.status, died, child.ended_wall))
 
     def _take_over_stray(self, child: Child) -> None:
         """A run of a process that is not configured any more, or that has been followed by another."""
         if child.status is None:
-            text = f"{child.process}: pid {child.pid} (run {child.run}) is of nothing configured; stopping it"
-            self._report(LogLine(30, text))
-            self._send(SendSignal(child.process, child.run, SIGTERM, child.signals + 1, to_group=True))
+            text = f"{child.process}: pid {child.pid} (run {child.run}) is wanted by nobody; stopping it"
+            self._report(LogLine(WARN, text))
+            self._strays.add((child.process, child.run))
+            self._signal_stray(child, _SIGTERM, 1)
+            self._loop.after(STRAY_SECONDS, lambda: self._kill_stray(child))
         else:
             self._ended.add((child.process, child.run))
             self._logs.ended(child.process, child.run)
+
+    def _kill_stray(self, child: Child) -> None:
+        if (child.process, child.run) in self._strays:
+            self._report(LogLine(WARN, f"killing '{child.process}' ({child.pid}) with SIGKILL"))
+            self._signal_stray(child, _SIGKILL, 2)
+
+    def _signal_stray(self, child: Child, signal: int, count: int) -> None:
+        self._send(SendSignal(child.process, child.run, signal, child.signals + count, to_group=True))
 
     def _read(self, id_: str, run: int, fds: dict[str, int]) -> None:
         stdin = fds.pop("stdin", None)
@@ -128,21 +163,6 @@ class Children:
             "stderr": spec.stderr if spec else LogSpec(),
         }
         self._logs.open_run(id_, run, fds, logs, self._strip)
-
-
-def exit_of(status: int) -> Exit:
-    """How a run ended, from the kernel's wait status; -1 when nobody could know."""
-    if status < 0:
-        return Exit()
-    if os.WIFSIGNALED(status):
-        return Exit(signal=os.WTERMSIG(status), core_dumped=os.WCOREDUMP(status))
-    return Exit(code=os.WEXITSTATUS(status))
-
-
-def spawn_error(spec: ProcessSpec, message: SpawnFailed) -> str:
-    """Why a run could not be started, in the words of supervisord where it has any."""
-    words = TOLD_BY_MESSAGE.get(message.stage)
-    return f"{words} '{spec.name}': {message.message}" if words else message.message
 
 
 def _starting(child: Child) -> Process:

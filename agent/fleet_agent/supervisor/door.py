@@ -28,7 +28,8 @@ class Door:
         self._path = path
         self._handler = handler
         self._report = report
-        self._sessions: set[Session] = set()
+        # In the order of their arrival.
+        self._sessions: dict[Session, None] = {}
         self._socket = _listen(path)
         loop.watch(self._socket.fileno(), self._accept)
 
@@ -44,6 +45,8 @@ class Door:
     def _accept(self) -> None:
         try:
             connection, _ = self._socket.accept()
+        except BlockingIOError:
+            return  # whoever knocked has left
         except OSError as error:
             self._report(f"door: a connection could not be accepted: {error.strerror}")
             # It still waits, and the loop would come back here at once.
@@ -58,9 +61,19 @@ class Door:
             return
         uid = _peer_uid(connection)
         channel = Channel(connection, MAX_REQUEST_BYTES)
-        self._sessions.add(
-            Session(self._loop, channel, user_name(uid), self._handler, self._sessions.discard)
-        )
+        session = Session(self._loop, channel, user_name(uid), self._handler, self._forget)
+        self._sessions[session] = None
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.pop(session, None)
+
+    def _make_room(self) -> bool:
+        """Send away the program that has come first and waits for nothing; False when all wait."""
+        for session in self._sessions:
+            if session.is_idle:
+                session.close()
+                return True
+        return False
 
     def _listen_again(self) -> None:
         if self._socket.fileno() >= 0:
@@ -75,7 +88,7 @@ class Door:
                 f"{user_name(uid)} may not use this agent's door",
                 f"ask as root or as {user_name(os.geteuid())}",
             )
-        if len(self._sessions) >= MAX_SESSIONS:
+        if len(self._sessions) >= MAX_SESSIONS and not self._make_room():
             return Denied(
                 "TOO_MANY_SESSIONS", f"{MAX_SESSIONS} programs use the door already", "try again later"
             )

@@ -16,14 +16,19 @@ from typing import Any, NamedTuple
 from fleet_api.errors import BadRequest, Conflict, Denied, FleetError
 
 from fleet_agent.config.settings import FleetSettings
+from fleet_agent.core.describe import exit_text
 from fleet_agent.link.channel import Channel
 from fleet_agent.link.messages import GatewayEnded, StartGateway
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.sessions import Handler, Session
+from fleet_agent.supervisor.wait_status import exit_of
+from fleet_agent.supervisor.whole_file import write_whole
 
 GATEWAY_ACTOR = "gateway"
 MIN_LIFE_SECONDS = 10.0
+MIN_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 5.0
+LEAVING_SECONDS = 5.0
 QUICK_RETRY_SECONDS = 0.05
 QUICK_TRIES = 40
 SLOW_RETRY_SECONDS = 5.0
@@ -47,47 +52,62 @@ class Gateways:
         port_file: str,
         start: Callable[[StartGateway, list[int]], None],
         report: Callable[[str], None],
+        on_address: Callable[[], None],
     ) -> None:
+        """`start` asks the keeper for a gateway; `on_address` is called when `address` has become known."""
         self._loop = loop
         self._settings = settings
         self._port_file = port_file
         self._start = start
-        self._handler: Handler | None = None
         self._report = report
+        self._on_address = on_address
+        self._handler: Handler | None = None
         self._port: socket.socket | None = None
         self._session: Session | None = None
         self._began = 0.0
         self._pause = 0.0
         self._tries = 0
+        self._is_closed = False
         self.address = ""
         self.pid = 0
 
-    def open(self, handler: Handler, is_first: bool) -> None:
-        """Reserve the port and start the gateway; without `listen` there is none.
+    def reserve(self, is_first: bool) -> None:
+        """Reserve the port and see that the secrets can be read; without `listen` there is nothing to do.
 
         Raises: FleetError when this is the agent's first start and the port or a file is wrong; later
-        that is reported and tried again, since supervision goes on without a gateway.
+        that is reported and tried again once `open` has been called, since supervision goes on without
+        a gateway.
         """
-        self._handler = handler
         if not self._settings.listen:
             return
         try:
-            self._reserve()
+            self._reserve(may_move=is_first)
             self.read_secrets()
-        except FleetError as error:
+        except FleetError:
             if is_first:
                 raise
-            self._retry(handler, error)
+
+    def open(self, handler: Handler) -> None:
+        """Start the gateway, now or as soon as that is possible; `handler` answers its requests."""
+        self._handler = handler
+        if self._settings.listen:
+            self._try()
+
+    def _try(self) -> None:
+        if self._is_closed:
+            return
+        try:
+            self._reserve(may_move=self._tries >= QUICK_TRIES)
+            self.read_secrets()
+        except FleetError as error:
+            # The gateway of the last supervisor may hold the port a moment longer.
+            self._tries += 1
+            if self._tries == QUICK_TRIES:
+                self._report(f"no gateway: {error.message}; trying on each {SLOW_RETRY_SECONDS:.0f} s")
+            pause = QUICK_RETRY_SECONDS if self._tries < QUICK_TRIES else SLOW_RETRY_SECONDS
+            self._loop.after(pause, self._try)
             return
         self._launch()
-
-    def _retry(self, handler: Handler, error: FleetError) -> None:
-        # The gateway of the last supervisor may hold the port a moment longer.
-        self._tries += 1
-        if self._tries == QUICK_TRIES:
-            self._report(f"no gateway: {error.message}; trying on each {SLOW_RETRY_SECONDS:.0f} s")
-        pause = QUICK_RETRY_SECONDS if self._tries < QUICK_TRIES else SLOW_RETRY_SECONDS
-        self._loop.after(pause, lambda: self.open(handler, is_first=False))
 
     def configuration(self, host_id: str, identifier: str) -> dict[str, Any]:
         """What the gateway needs to know; only its own link may ask.
@@ -126,14 +146,17 @@ class Gateways:
         self._close_session()
         self.pid = 0
         young = now - self._began < MIN_LIFE_SECONDS
-        self._pause = min(MAX_PAUSE_SECONDS, max(0.1, self._pause * 2)) if young else 0.0
-        status = os.waitstatus_to_exitcode(message.status) if message.status >= 0 else message.status
-        how = f"exit status {status}" if status >= 0 else f"signal {-status}"
-        self._report(f"gateway {message.pid} ended ({how}); starting it again in {self._pause:.1f} s")
+        self._pause = min(MAX_PAUSE_SECONDS, max(MIN_PAUSE_SECONDS, self._pause * 2)) if young else 0.0
+        again = f"starting it again in {self._pause:.1f} s" if self._pause else "starting it again"
+        if message.pid:
+            self._report(f"gateway {message.pid} ended ({exit_text(exit_of(message.status))}); {again}")
+        else:
+            self._report(f"the gateway could not be started; {again}")
         self._loop.after(self._pause, self._launch)
 
     def close(self) -> None:
         """Let the gateway go: it leaves when its link ends."""
+        self._is_closed = True
         self._close_session()
         if self._port is not None:
             self._port.close()
@@ -150,13 +173,21 @@ class Gateways:
         self._session = Session(
             self._loop, Channel(ours), GATEWAY_ACTOR, self._handler, self._on_session_end, is_gateway=True
         )
-        self._start(StartGateway(argv), [theirs.fileno(), self._port.fileno()])
-        theirs.close()
+        with theirs:
+            self._start(StartGateway(argv), [theirs.fileno(), self._port.fileno()])
         self._began = self._loop.now()
 
     def _on_session_end(self, session: Session) -> None:
+        """The link to the gateway in use has ended: it leaves, or is replaced when it does not."""
         if session is self._session:
             self._session = None
+            began = self._began
+            self._loop.after(LEAVING_SECONDS, lambda: self._replace(began))
+
+    def _replace(self, began: float) -> None:
+        if self.pid and self._session is None and self._began == began:
+            self._report(f"gateway {self.pid} has lost its link and does not leave; replacing it")
+            self._launch()
 
     def _close_session(self) -> None:
         session, self._session = self._session, None
@@ -176,36 +207,31 @@ class Gateways:
                 "name an unprivileged user that exists",
             ) from error
 
-    def _reserve(self) -> None:
+    def _reserve(self, may_move: bool) -> None:
+        """Bind the port that is configured. Port 0 is the one of last time; `may_move`: or any other."""
         if self._port is not None:
             return
         host, _, number = self._settings.listen.rpartition(":")
         host = host.strip("[]")
-        port = int(number) or self._kept_port()
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        reserved = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        # What an earlier gateway's connections left in the kernel is no obstacle, a listener is.
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            reserved.bind((host, port))
-        except OSError as error:
-            reserved.close()
-            raise Conflict(
-                "PORT_IN_USE",
-                f"[fleet] listen: {host}:{port} cannot be bound: {error.strerror}",
-                "another program listens there, or the address is not this host's",
-            ) from error
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         account = self._account()
+        kept = 0 if int(number) else self._kept_port()
+        try:
+            reserved = _bind(host, int(number) or kept)
+        except Conflict:
+            if not (kept and may_move):
+                raise
+            reserved = _bind(host, 0)
         if account is not None:
             # The kernel shares a port only among sockets of one user.
             os.fchown(reserved.fileno(), account.pw_uid, account.pw_gid)
-        port = reserved.getsockname()[1]
         self._port = reserved
-        self.address = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
-        with open(self._port_file, "w", encoding="ascii") as file:
-            file.write(str(port))
+        port = reserved.getsockname()[1]
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            write_whole(self._port_file, str(port))
+        except OSError as error:
+            self._report(f"could not write {self._port_file}: {error.strerror}")
+        self._on_address()
 
     def _kept_port(self) -> int:
         try:
@@ -213,6 +239,29 @@ class Gateways:
                 return int(file.read())
         except (OSError, ValueError):
             return 0
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket that holds a port, to be shared with others of the same user from now on.
+
+    Raises: Conflict when that is not possible.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    reserved = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    # What an earlier gateway's connections left in the kernel is no obstacle, a listener is.
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reserved.bind((host, port))
+    except (OSError, OverflowError) as error:
+        reserved.close()
+        raise Conflict(
+            "PORT_IN_USE",
+            f"[fleet] listen: {host}:{port} cannot be bound: {getattr(error, 'strerror', error)}",
+            "another program listens there, or the address is not this host's",
+        ) from error
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return reserved
 
 
 def _refuse_open_key(path: str) -> None:

@@ -108,7 +108,10 @@ class Journal:
         self.incarnation = incarnation
         self.sequence = sequence
         self._number = max(self._numbers(), default=0)
-        self._open_next(processes, keep=1)
+        try:
+            self._open_next(processes, keep=1)
+        except OSError as error:
+            self._fall_behind(error)
 
     def append(self, changes: list[Change], processes: Callable[[], dict[str, Process]]) -> None:
         """Write what one event brought, whole or not at all; it counts as having happened from here on.
@@ -130,9 +133,12 @@ class Journal:
             if self._written > self._max:
                 self._open_next(processes(), keep=1)
         except OSError as error:
-            if not self._is_behind:
-                self._report(f"journal {self._folder} cannot be written: {error.strerror}")
-            self._is_behind = True
+            self._fall_behind(error)
+
+    def _fall_behind(self, error: OSError) -> None:
+        if not self._is_behind:
+            self._report(f"journal {self._folder} cannot be written: {error.strerror}")
+        self._is_behind = True
 
     def leave(self) -> None:
         """Note that the agent stopped in order: the next one starts afresh."""
@@ -198,22 +204,27 @@ class Journal:
 
 
 def _replay(path: str, boot_id: str) -> Restored | None:
+    """What a file of this boot tells; None when it is of another boot, or not of this version."""
     entries = _entries(path)
     header = next(entries, None)
     if header is None or header.get("v") != VERSION or header.get("boot") != boot_id:
         return None
-    sequence: int = header["sequence"]
     processes: dict[str, Process] = {}
     has_left = False
-    for entry in entries:
-        if "left" in entry:
-            has_left = True
-        elif entry.get("gone"):
-            processes.pop(entry["id"], None)
-        else:
-            processes[entry["id"]] = Process.from_state(entry["p"])
-        sequence = entry.get("n", sequence)
-    return Restored(header["incarnation"], sequence, processes, has_left)
+    try:
+        incarnation, sequence = str(header["incarnation"]), int(header["sequence"])
+        for entry in entries:
+            if "left" in entry:
+                has_left = True
+            elif entry.get("gone"):
+                processes.pop(entry["id"], None)
+            else:
+                processes[entry["id"]] = Process.from_state(entry["p"])
+            sequence = entry.get("n", sequence)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # No supervisor of this version wrote it; what lives is still told by the keeper.
+        return None
+    return Restored(incarnation, sequence, processes, has_left)
 
 
 def _entries(path: str) -> Iterator[dict[str, Any]]:

@@ -7,18 +7,6 @@ import heapq
 import os
 import select
 from collections.abc import Callable
-from typing import Protocol
-
-
-class Endpoint(Protocol):
-    """A non-blocking link as the loop needs it."""
-
-    def fileno(self) -> int:
-        """The descriptor to wait on."""
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether something waits to be written."""
 
 
 class Alarm:
@@ -47,6 +35,7 @@ class Loop:
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}
         self._writers: dict[int, Callable[[], None]] = {}
+        self._paused: set[int] = set()
         self._alarms: list[Alarm] = []
         self._soon: list[Callable[[], None]] = []
         self._is_running = False
@@ -63,17 +52,29 @@ class Loop:
     def want_write(self, fd: int, on_writable: Callable[[], None] | None) -> None:
         """Call `on_writable` whenever the descriptor takes something; None ends that."""
         if on_writable is None:
-            if self._writers.pop(fd, None) is not None:
-                self._epoll.modify(fd, select.EPOLLIN)
-        elif fd not in self._writers:
+            changed = self._writers.pop(fd, None) is not None
+        else:
+            changed = fd not in self._writers
             self._writers[fd] = on_writable
-            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT)
+        if changed:
+            self._epoll.modify(fd, self._wanted(fd))
+
+    def pause(self, fd: int, is_paused: bool) -> None:
+        """Call no `on_readable` for what comes, or do so again; the end of a peer is told all the same."""
+        if is_paused != (fd in self._paused):
+            (self._paused.add if is_paused else self._paused.discard)(fd)
+            self._epoll.modify(fd, self._wanted(fd))
 
     def forget(self, fd: int) -> None:
         """Stop waiting on a descriptor; call before it is closed."""
         if self._readers.pop(fd, None) is not None:
             self._writers.pop(fd, None)
+            self._paused.discard(fd)
             self._epoll.unregister(fd)
+
+    def _wanted(self, fd: int) -> int:
+        wanted = select.EPOLLOUT if fd in self._writers else 0
+        return wanted if fd in self._paused else wanted | select.EPOLLIN
 
     def at(self, due: float, action: Callable[[], None]) -> Alarm:
         """Run `action` when the monotonic clock has reached `due`."""

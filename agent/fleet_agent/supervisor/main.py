@@ -33,8 +33,11 @@ def main(arguments: list[str]) -> int:
         loop.run()
     except ConfigurationBroken:
         return CANNOT_START
-    except FleetError as error:
-        print(f"fleet-agent: {error.message}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)  # noqa: T201
+    except (FleetError, OSError) as error:
+        if agent.has_begun:
+            raise
+        hint = getattr(error, "hint", "")
+        print(f"fleet-agent: {error}" + (f" ({hint})" if hint else ""), file=sys.stderr)  # noqa: T201
         return CANNOT_START
     finally:
         agent.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from fleet_api.errors import Conflict, FleetError, NotFound
-from fleet_api.rows import PositionRow
+from fleet_api.rows import PositionRow, ProcessRow
 
 from fleet_agent.core import events, verbs
 from fleet_agent.core.model import SIGNALLABLE_STATES, Now, Process, ProcessSpec, State
@@ -18,6 +18,8 @@ from fleet_agent.supervisor.journal import Change
 from fleet_agent.supervisor.results import Results
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.rows import to_row
+
+MAX_SHOWN_IDS = 3
 
 Reply = Callable[[dict[str, Any]], None]
 
@@ -115,12 +117,10 @@ class Operations:
                 operation.replies.remove(reply)
 
     def _replay(self, result: dict[str, Any]) -> dict[str, Any]:
-        now = self._clock()
-        outcomes = []
-        for outcome in result["outcomes"]:
-            id_ = f"{outcome['group']}:{outcome['name']}"
-            row = to_row(*self._roster[id_], now) if id_ in self._roster else None
-            outcomes.append({**outcome, "process": row})
+        outcomes = [
+            {**outcome, "process": self._row(f"{outcome['group']}:{outcome['name']}")}
+            for outcome in result["outcomes"]
+        ]
         return {**result, "outcomes": outcomes, "replayed": True}
 
     def _begin(self, operation: _Operation) -> None:
@@ -145,6 +145,8 @@ class Operations:
                 verdict = self._act(request, id_)
             elif request.verb is Verb.RESTART and process.state is State.STOPPING:
                 self._roster.apply(id_, events.StartAsked(request.words()))
+            if verdict is None and not request.wait:
+                verdict = _asked(request)
             self._hold_and_judge(operation, id_, run_before, verdict)
 
     def _hold_and_judge(
@@ -167,11 +169,14 @@ class Operations:
         beginning = verbs.begin(request.verb, process)
         if beginning.verdict is not None:
             return beginning.verdict
+        asked: list[events.Event] = []
         if beginning.stop:
-            self._roster.apply(id_, events.StopAsked(request.words()))
+            asked.append(events.StopAsked(request.words()))
         if beginning.start:
-            self._roster.apply(id_, events.StartAsked(request.words()))
-        return None if request.wait else Verdict(Result.OK, f"{request.verb} asked")
+            asked.append(events.StartAsked(request.words()))
+        # Both or none: a restart that is cut short must not be a stop.
+        self._roster.apply_all(id_, asked)
+        return None if request.wait else _asked(request)
 
     def _on_change(self, change: Change, spec: ProcessSpec) -> None:
         for operation in tuple(self._waiting.get(change.id, ())):
@@ -198,18 +203,21 @@ class Operations:
         waiting.remove(operation)
         if not waiting:
             del self._waiting[id_]
-        spec, process = self._roster[id_]
+        group, _, name = id_.partition(":")
         error = None
         if verdict.code and verdict.result is not Result.OK:
             error = {"class": "Conflict", "code": verdict.code, "message": verdict.reason, "hint": ""}
         operation.outcomes[id_] = {
-            "name": spec.name,
-            "group": spec.group,
+            "name": name,
+            "group": group,
             "result": verdict.result.value,
             "reason": verdict.reason,
             "error": error,
-            "process": to_row(spec, process, self._clock()),
+            "process": self._row(id_),
         }
+
+    def _row(self, id_: str) -> ProcessRow | None:
+        return to_row(*self._roster[id_], self._clock()) if id_ in self._roster else None
 
     def _finish_if_done(self, operation: _Operation) -> None:
         request = operation.request
@@ -239,13 +247,24 @@ class Operations:
         return tuple(chosen)
 
 
+def _asked(request: Request) -> Verdict:
+    return Verdict(Result.OK, f"{request.verb} asked")
+
+
 def _refuse_reuse(request: Request, begun: dict[str, Any]) -> None:
-    if begun["verb"] != request.verb:
+    if begun["verb"] != request.verb or set(begun["runs"]) != set(request.ids):
         raise Conflict(
             "KEY_REUSED",
-            f"the key {request.key!r} belongs to a {begun['verb']}, not to this {request.verb}",
+            f"the key {request.key!r} belongs to a {begun['verb']} of {_names(begun['runs'])}, "
+            f"not to this {request.verb} of {_names(request.ids)}",
             "make a new key for each operation",
         )
+
+
+def _names(ids: Iterable[str]) -> str:
+    shown = sorted(ids)
+    more = f" and {len(shown) - MAX_SHOWN_IDS} more" if len(shown) > MAX_SHOWN_IDS else ""
+    return ", ".join(shown[:MAX_SHOWN_IDS]) + more if shown else "nothing"
 
 
 def _without_rows(result: dict[str, Any]) -> dict[str, Any]:

@@ -17,12 +17,20 @@ from fleet_agent.supervisor.logs.worker import LogDescribed, LogGrew, LogRotated
 from fleet_agent.supervisor.operations import Operations, Request
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.rows import to_row
-from fleet_agent.supervisor.sessions import Session, text, texts
+from fleet_agent.supervisor.sessions import Session, flag, shown, text, texts
 from fleet_agent.supervisor.watching import Watching
 
 API_LEVEL = 1
 FEATURES = ["operate", "watch", "read_log", "operation_by_key"]
 STREAMS = ("stdout", "stderr")
+MAX_TERMS = 10_000
+MAX_PATTERNS = 100
+"""Each is compared with every name, and nothing else happens meanwhile."""
+
+MAX_WORD = 256
+MAX_REASON = 1000
+MAX_SEGMENTS = 250
+"""The kernel passes no more than 253 descriptors in one message."""
 
 
 class Identity(NamedTuple):
@@ -88,7 +96,7 @@ class Requests:
         answer = self._verbs.get(verb)
         if answer is None:
             raise BadRequest(
-                "UNKNOWN_REQUEST", f"there is no request {verb[:80]!r}", f"known: {', '.join(self._verbs)}"
+                "UNKNOWN_REQUEST", f"there is no request {shown(verb)!r}", f"known: {', '.join(self._verbs)}"
             )
         answer(session, number, arguments)
 
@@ -113,15 +121,16 @@ class Requests:
                 asked.session.fail(asked.number, result.error)
                 self._log_requests.pop(result.request, None)
                 return
+            newest = result.segments[-MAX_SEGMENTS:]
             described = {
                 "log_id": result.log_id,
-                "segments": [{"start": start} for start, _ in result.segments],
+                "segments": [{"start": start} for start, _ in newest],
                 "end": result.end,
             }
             if asked.follow:
-                asked.session.item(asked.number, described, fds)
+                asked.session.item(asked.number, described, [fd for _, fd in newest])
             else:
-                asked.session.answer(asked.number, described, fds)
+                asked.session.answer(asked.number, described, [fd for _, fd in newest])
                 self._log_requests.pop(result.request, None)
         finally:
             for fd in fds:
@@ -178,7 +187,7 @@ class Requests:
             verb = Verb(word)
         except ValueError as error:
             raise BadRequest(
-                "UNKNOWN_VERB", f"there is no verb {word[:80]!r}", f"known: {', '.join(Verb)}"
+                "UNKNOWN_VERB", f"there is no verb {shown(word)!r}", f"known: {', '.join(Verb)}"
             ) from error
         terms = texts(arguments, "terms")
         if not terms:
@@ -186,20 +195,27 @@ class Requests:
         signal_number = 0
         if verb is Verb.SIGNAL:
             signal_number = to_signal(text(arguments, "signal"))
-        context = arguments.get("context") or {}
+        wait = flag(arguments, "wait", default=True)
+        context = arguments.get("context")
+        if context is None:
+            context = {}
         if not isinstance(context, dict):
-            raise BadRequest("BAD_ARGUMENT", f"`context` is {str(context)[:80]}; an object is expected")
-        self._epochs.check(text(context, "fleet_id"), context.get("epoch", 0))
+            raise BadRequest("BAD_ARGUMENT", f"`context` is {shown(context)}; an object is expected")
+        operation_id, key = _line(context, "operation_id"), _line(context, "key")
+        actor, reason = _line(context, "actor"), _line(context, "reason", MAX_REASON)
+        fleet_id = _line(context, "fleet_id")
         selection = self._select(terms)
+        # Last: a change that is refused for another reason claims nothing.
+        self._epochs.check(fleet_id, context.get("epoch", 0))
         return Request(
-            operation_id=text(context, "operation_id"),
-            key=text(context, "key"),
+            operation_id=operation_id,
+            key=key,
             # Only the gateway may speak for somebody else: it has checked a certificate.
-            actor=(text(context, "actor") if session.is_gateway else "") or session.actor,
-            reason=text(context, "reason"),
+            actor=(actor if session.is_gateway else "") or session.actor,
+            reason=reason,
             verb=verb,
             signal=signal_number,
-            wait=arguments.get("wait", True) is not False,
+            wait=wait,
             ids=self._operations.order(verb, _ids(selection)),
             errors=tuple(selection.unknown),
         )
@@ -223,7 +239,7 @@ class Requests:
     def _ask_log(self, session: Session, number: int, arguments: Frame, follow: bool) -> None:
         stream = text(arguments, "stream", "stdout")
         if stream not in STREAMS:
-            raise BadRequest("BAD_CHANNEL", f"bad channel {stream[:40]!r}", "stdout or stderr")
+            raise BadRequest("BAD_CHANNEL", f"bad channel {shown(stream)!r}", "stdout or stderr")
         id_, log = self._find_log(text(arguments, "process"), stream)
         self._log_number += 1
         request = self._log_number
@@ -243,13 +259,15 @@ class Requests:
             if selection.unknown:
                 raise selection.unknown[0]
             raise BadRequest(
-                "NOT_ONE_PROCESS", f"{name[:80]!r} means {len(ids)} processes", "name exactly one"
+                "NOT_ONE_PROCESS", f"{shown(name)!r} means {len(ids)} processes", "name exactly one"
             )
         spec = self._roster[ids[0]].spec
         log = spec.stdout if stream == "stdout" else spec.stderr
         if not log.path or (stream == "stderr" and spec.redirect_stderr):
             raise NotFound(
-                "NO_LOG_FILE", f"{name}: no log file for {stream}", "see stdout_logfile and stderr_logfile"
+                "NO_LOG_FILE",
+                f"{shown(name)}: no log file for {stream}",
+                "see stdout_logfile and stderr_logfile",
             )
         return spec.id, log
 
@@ -260,9 +278,28 @@ class Requests:
         session.answer(number, self._gateways.configuration(identity.host_id, identity.identifier))
 
     def _select(self, terms: list[str]) -> Selection:
+        patterns = sum(1 for term in terms if any(letter in term for letter in "*?["))
+        if len(terms) > MAX_TERMS or patterns > MAX_PATTERNS:
+            raise BadRequest(
+                "TOO_MANY_TERMS",
+                f"{len(terms)} terms, of which {patterns} are patterns;"
+                f" at most {MAX_TERMS} and {MAX_PATTERNS} are taken at once",
+                "use fewer patterns, or `all`",
+            )
         names = ((member.spec.group, member.spec.name) for member in self._roster.members())
         return select(terms or ["all"], names)
 
 
 def _ids(selection: Selection) -> list[str]:
     return [f"{group}:{name}" for group, name in selection.matched]
+
+
+def _line(context: Frame, key: str, longest: int = MAX_WORD) -> str:
+    """A text of the operation context, which stands in logs and is kept: short, and one line.
+
+    Raises: BadRequest when it is something else.
+    """
+    value = text(context, key)
+    if len(value) > longest:
+        raise BadRequest("BAD_ARGUMENT", f"`{key}` has {len(value)} characters; at most {longest} are taken")
+    return "".join(letter if letter.isprintable() else " " for letter in value)

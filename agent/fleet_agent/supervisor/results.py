@@ -2,7 +2,7 @@
 
 Kept in a file of the runtime folder, one line a fact, so that a new supervisor knows them too:
 
-    {"t":1790000000.1,"key":"k1","begun":{"id":"op-7","verb":"restart","runs":{"web:web":3},"terms":["web"]}}
+    {"t":1790000000.1,"key":"k1","begun":{"id":"op-7","verb":"restart","runs":{"web:web":3}}}
     {"t":1790000003.2,"key":"k1","result":{…}}
 """
 
@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 MAX_RESULTS = 10_000
 MAX_AGE_SECONDS = 86_400.0
+MAX_BYTES = 16 * 1024 * 1024
+"""Of the texts in memory: an operation on a thousand processes has a long one."""
 
 
 class Known(NamedTuple):
@@ -24,13 +26,18 @@ class Known(NamedTuple):
 
 
 class Results:
-    """Owns the file of results; forgets what is older than a day or beyond 10,000."""
+    """Owns the file of results; forgets what is older than a day, or the oldest when there are too many."""
 
     def __init__(self, path: str, now: float) -> None:
         self._path = path
         self._known: dict[str, Known] = {}
+        self._bytes = 0
+        self._fd = -1
+        self._lines = 0
         self._load(now)
-        self._rewrite()
+        # A full disk costs what the next supervisor would know, not this one.
+        with contextlib.suppress(OSError):
+            self._rewrite()
 
     def begun(self, key: str) -> dict[str, Any] | None:
         """How the operation of this key began, if it is known."""
@@ -54,37 +61,59 @@ class Results:
         known = self._known.get(key)
         begun = known.begun if known else ""
         self._note(key, Known(now, begun, json.dumps(result)), {"t": now, "key": key, "result": result})
-
-    def _note(self, key: str, known: Known, entry: dict[str, Any]) -> None:
-        self._known[key] = known
-        # A full disk costs what the next supervisor would know, not the operation.
-        with contextlib.suppress(OSError):
-            os.write(self._fd, json.dumps(entry).encode("ascii") + b"\n")
-            self._lines += 1
-            if self._lines > 4 * MAX_RESULTS:
-                self._rewrite()
-
-    def _forget(self, now: float) -> None:
-        for key in list(self._known):
-            if len(self._known) <= MAX_RESULTS and self._known[key].wall > now - MAX_AGE_SECONDS:
-                return
-            del self._known[key]
-
-    def _load(self, now: float) -> None:
-        with contextlib.suppress(FileNotFoundError), open(self._path, "rb") as file:
-            for line in file:
-                try:
-                    entry = json.loads(line)
-                    key, wall = entry["key"], entry["t"]
-                except (ValueError, KeyError, TypeError):
-                    continue
-                before = self._known.pop(key, Known(wall, "", ""))
-                begun = json.dumps(entry["begun"]) if "begun" in entry else before.begun
-                result = json.dumps(entry["result"]) if "result" in entry else before.result
-                self._known[key] = Known(wall, begun, result)
         self._forget(now)
 
+    def _note(self, key: str, known: Known, entry: dict[str, Any]) -> None:
+        self._keep(key, known)
+        with contextlib.suppress(OSError):
+            if self._fd < 0 or self._lines > 4 * MAX_RESULTS:
+                self._rewrite()
+                return
+            data = json.dumps(entry).encode("ascii") + b"\n"
+            self._lines += 1
+            if os.write(self._fd, data) < len(data):
+                # What is appended to half a line would be lost with it.
+                self._give_up_file()
+
+    def _forget(self, now: float) -> None:
+        while self._known:
+            oldest = next(iter(self._known))
+            is_fresh = self._known[oldest].wall > now - MAX_AGE_SECONDS
+            if is_fresh and len(self._known) <= MAX_RESULTS and self._bytes <= MAX_BYTES:
+                return
+            self._drop(oldest)
+
+    def _load(self, now: float) -> None:
+        with contextlib.suppress(OSError), open(self._path, "rb") as file:
+            for line in file:
+                # What nobody of this version wrote is passed over, and so is a torn line.
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    self._take(json.loads(line))
+        self._forget(now)
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        key, wall = str(entry["key"]), float(entry["t"])
+        before = self._known.get(key, Known(wall, "", ""))
+        begun, result = before.begun, before.result
+        if "begun" in entry:
+            begun = json.dumps({name: entry["begun"][name] for name in ("id", "verb", "runs")})
+        if "result" in entry:
+            result = json.dumps({**entry["result"], "outcomes": list(entry["result"]["outcomes"])})
+        self._keep(key, Known(wall, begun, result))
+
+    def _keep(self, key: str, known: Known) -> None:
+        """As the newest of all."""
+        self._drop(key)
+        self._known[key] = known
+        self._bytes += len(known.begun) + len(known.result)
+
+    def _drop(self, key: str) -> None:
+        before = self._known.pop(key, None)
+        if before is not None:
+            self._bytes -= len(before.begun) + len(before.result)
+
     def _rewrite(self) -> None:
+        self._give_up_file()
         draft = f"{self._path}.draft"
         with open(draft, "wb") as file:
             for key, known in self._known.items():
@@ -97,3 +126,8 @@ class Results:
         os.rename(draft, self._path)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._lines = len(self._known)
+
+    def _give_up_file(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fleet_agent.core import events, machine
-from fleet_agent.core.model import GroupSpec, Now, Process, ProcessSpec
+from fleet_agent.core.model import GroupSpec, Now, Process, ProcessSpec, Timer
 from fleet_agent.supervisor.journal import Change, Journal
 from fleet_agent.supervisor.loop import Alarm, Loop
 
@@ -35,7 +35,7 @@ class Roster:
         self._clock = clock
         self._act = act
         self._members: dict[str, Member] = {}
-        self._alarms: dict[str, Alarm] = {}
+        self._alarms: dict[str, tuple[Timer, Alarm]] = {}
         self.groups: dict[str, GroupSpec] = {}
         self.watchers: list[Callable[[Change, ProcessSpec], None]] = []
 
@@ -66,7 +66,7 @@ class Roster:
 
     def remove(self, id_: str, reason: str) -> None:
         """Forget a process that has ended."""
-        spec, process = self._members[id_]
+        spec, process = self._members.pop(id_)
         self._disarm(id_)
         change = Change(
             self._journal.sequence + 1,
@@ -78,51 +78,51 @@ class Roster:
             removed=True,
         )
         self._journal.append([change], self.states)
-        del self._members[id_]
         self._tell([change], spec)
 
     def apply(self, id_: str, event: events.Event, at: Now | None = None) -> Process:
         """Let an event happen to a process, now or at the time given; returns what is known of it then."""
-        spec, before = self._members[id_]
+        return self.apply_all(id_, (event,), at)
+
+    def apply_all(self, id_: str, several: Iterable[events.Event], at: Now | None = None) -> Process:
+        """Let events happen as if they were one: whoever dies in the middle has done all or nothing."""
+        spec, process = self._members[id_]
         now = at or self._clock()
-        return self._commit(id_, machine.transition(spec, before, event, now), now)
+        whole = events.Step(process)
+        for event in several:
+            step = machine.transition(spec, whole.process, event, now)
+            whole = events.Step(step.process, whole.effects + step.effects, whole.moves + step.moves)
+        return self._commit(id_, whole, now)
 
     def resume(self, id_: str, held: bool, now: Now) -> Process:
         """Go on with a process of an earlier supervisor; `held` says that the keeper holds its run."""
         spec, before = self._members[id_]
         return self._commit(id_, machine.resume(spec, before, held, now), now)
 
+    def adopt(self, id_: str, process: Process) -> None:
+        """Take what is known of a process from its child, where the journal knows less."""
+        self._commit(id_, events.Step(process), self._clock())
+
     def _commit(self, id_: str, step: events.Step, now: Now) -> Process:
         spec, before = self._members[id_]
-        if step.process is before and not step.effects:
-            return before
         self._members[id_] = Member(spec, step.process)
-        sequence = self._journal.sequence
-        changes = []
-        for number, move in enumerate(step.moves, sequence + 1):
+        changes: list[Change] = []
+        sequence = self._journal.sequence + 1
+        for number, move in enumerate(step.moves, sequence):
             changes.append(Change(number, now.wall, id_, move.old.value, move.reason, move.process))
-        if not step.moves or step.moves[-1].process != step.process:
+        if step.process != (step.moves[-1].process if step.moves else before):
             # No move, but a fact that a new supervisor must know: a pid, a signal sent, a wish.
-            reason = step.process.reason
             old = changes[-1].process.state if changes else before.state
             changes.append(
-                Change(sequence + len(changes) + 1, now.wall, id_, old.value, reason, step.process)
+                Change(sequence + len(changes), now.wall, id_, old.value, step.process.reason, step.process)
             )
-        self._journal.append(changes, self.states)
-        self._arm(id_, step.process)
+        if changes:
+            self._journal.append(changes, self.states)
+        self._arm(id_, step.process.timer)
         for effect in step.effects:
             self._act(spec, step.process, effect)
         self._tell(changes, spec)
         return step.process
-
-    def adopt(self, id_: str, process: Process) -> None:
-        """Take what is known of a process from its child, where the journal knows less."""
-        spec, before = self._members[id_]
-        self._members[id_] = Member(spec, process)
-        sequence = self._journal.sequence + 1
-        change = Change(sequence, self._clock().wall, id_, before.state.value, process.reason, process)
-        self._journal.append([change], self.states)
-        self._tell([change], spec)
 
     def leave(self) -> None:
         """Note that all is stopped in order; the next agent starts afresh."""
@@ -131,12 +131,11 @@ class Roster:
     def arm_all(self) -> None:
         """Set the deadlines of processes that go on from a journal."""
         for id_, member in self._members.items():
-            self._arm(id_, member.process)
+            self._arm(id_, member.process.timer)
 
-    def _arm(self, id_: str, process: Process) -> None:
-        timer = process.timer
-        alarm = self._alarms.get(id_)
-        if alarm is not None and timer is not None and alarm.due == timer.due and not alarm.is_cancelled:
+    def _arm(self, id_: str, timer: Timer | None) -> None:
+        armed = self._alarms.get(id_)
+        if armed is not None and armed[0] == timer:
             return
         self._disarm(id_)
         if timer is not None:
@@ -146,14 +145,15 @@ class Roster:
                 self._alarms.pop(id_, None)
                 self.apply(id_, events.TimerFired(kind))
 
-            self._alarms[id_] = self._loop.at(timer.due, ring)
+            self._alarms[id_] = timer, self._loop.at(timer.due, ring)
 
     def _disarm(self, id_: str) -> None:
-        alarm = self._alarms.pop(id_, None)
-        if alarm is not None:
-            alarm.cancel()
+        armed = self._alarms.pop(id_, None)
+        if armed is not None:
+            armed[1].cancel()
 
     def _tell(self, changes: list[Change], spec: ProcessSpec) -> None:
-        for change in changes:
-            for watcher in tuple(self.watchers):
+        # Each watcher hears all of them before the next: an answer follows every change it caused.
+        for watcher in tuple(self.watchers):
+            for change in changes:
                 watcher(change, spec)

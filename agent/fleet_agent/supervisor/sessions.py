@@ -5,6 +5,7 @@ and what fails is answered; what cannot be read any further ends the session and
 """
 
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -14,8 +15,15 @@ from fleet_api.frames import Frame
 from fleet_agent.link.channel import Channel
 from fleet_agent.supervisor.loop import Loop
 
+MAX_UNREAD_BYTES = 1024 * 1024
+"""No further request of a client is handled while so much waits for it to be read."""
+
 MAX_QUEUED_BYTES = 32 * 1024 * 1024
+"""A client that lets so much pile up (streams go on by themselves) is given up."""
+
+MAX_QUEUED_FDS = 512
 MAX_STREAMS = 1000
+MAX_SHOWN = 80
 
 
 class Handler(Protocol):
@@ -47,6 +55,9 @@ class Session:
         self._handler = handler
         self._on_end = on_end
         self._streams: dict[int, Callable[[], None]] = {}
+        self._inbox: deque[Frame] = deque()
+        self._queued_fds = 0
+        self._is_given_up = False
         self.is_open = True
         loop.watch(channel.fileno(), self._on_readable)
 
@@ -56,16 +67,26 @@ class Session:
         self._send({"id": number, "ok": ok}, fds)
 
     def fail(self, number: int, error: FleetError) -> None:
-        """The final answer of a request that failed."""
-        self._streams.pop(number, None)
+        """The final answer of a request that failed; a stream of this id ends with it."""
+        cancel = self._streams.pop(number, None)
+        if cancel is not None:
+            cancel()
         self._send({"id": number, "error": error.to_wire()})
 
     def item(self, number: int, item: Frame, fds: Sequence[int] = ()) -> None:
         """One item of a stream."""
         self._send({"id": number, "item": item}, fds)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is owed: no stream is open and no answer outstanding."""
+        return not self._streams and not self._channel.wants_write
+
     def begin_stream(self, number: int, cancel: Callable[[], None]) -> None:
-        """Note that a request stays open; `cancel` is called when the client ends it or goes away."""
+        """Note that a request stays open; `cancel` is called when the client ends it or goes away.
+
+        Raises: BadRequest when too many are open.
+        """
         if len(self._streams) >= MAX_STREAMS:
             raise BadRequest("TOO_MANY_STREAMS", f"more than {MAX_STREAMS} streams in one session")
         self._streams[number] = cancel
@@ -75,6 +96,7 @@ class Session:
         if not self.is_open:
             return
         self.is_open = False
+        self._inbox.clear()
         self._loop.forget(self._channel.fileno())
         self._channel.close()
         streams, self._streams = self._streams, {}
@@ -82,19 +104,33 @@ class Session:
             cancel()
         self._on_end(self)
 
+    # ------------------------------------------------------------------ out
+
     def _send(self, frame: Frame, fds: Sequence[int] = ()) -> None:
-        if not self.is_open:
+        if not self.is_open or self._is_given_up:
             return
         try:
             self._channel.send(frame, fds)
-        except OSError:
-            self._loop.soon(self.close)
+        except FleetError as error:
+            # An answer that no frame can hold; whoever changed a process is not to hear of that.
+            self.fail(frame["id"], error)
             return
-        if self._channel.queued_bytes > MAX_QUEUED_BYTES:
-            # A client that does not read must not fill the agent's memory.
-            self._loop.soon(self.close)
-        elif self._channel.wants_write:
+        except OSError:
+            self._give_up()
+            return
+        if not self._channel.wants_write:
+            return
+        self._queued_fds += len(fds)
+        if self._channel.queued_bytes > MAX_QUEUED_BYTES or self._queued_fds > MAX_QUEUED_FDS:
+            # A client that does not read must not fill the agent's memory, nor take all descriptors.
+            self._give_up()
+        else:
             self._loop.want_write(self._channel.fileno(), self._on_writable)
+
+    def _give_up(self) -> None:
+        # Whoever sends may be in the middle of a list of sessions.
+        self._is_given_up = True
+        self._loop.soon(self.close)
 
     def _on_writable(self) -> None:
         try:
@@ -103,7 +139,11 @@ class Session:
             self.close()
             return
         if not self._channel.wants_write:
+            self._queued_fds = 0
             self._loop.want_write(self._channel.fileno(), None)
+        self._handle_waiting()
+
+    # ------------------------------------------------------------------ in
 
     def _on_readable(self) -> None:
         try:
@@ -118,17 +158,24 @@ class Session:
             return
         for message in received:
             message.close()  # no request brings descriptors
-            self._handle(message.frame)
+            self._inbox.append(message.frame)
+        self._handle_waiting()
+
+    def _handle_waiting(self) -> None:
+        """Handle the requests that have come, as long as the client reads the answers."""
+        while self._inbox and self._channel.queued_bytes <= MAX_UNREAD_BYTES and not self._is_given_up:
+            self._handle(self._inbox.popleft())
+        if self.is_open:
+            self._loop.pause(self._channel.fileno(), bool(self._inbox))
 
     def _handle(self, frame: Frame) -> None:
         number, verb = frame.get("id"), frame.get("do")
-        if not isinstance(number, int) or not isinstance(verb, str):
-            error = BadRequest(
-                "BAD_REQUEST", f"a request needs a number `id` and a word `do`: {str(frame)[:120]}"
-            )
-            self.fail(number if isinstance(number, int) else 0, error)
-            return
+        answered = number if type(number) is int else 0
         try:
+            if type(number) is not int or not isinstance(verb, str):
+                raise BadRequest(
+                    "BAD_REQUEST", f"a request needs a number `id` and a word `do`: {shown(frame)}"
+                )
             if verb == "cancel":
                 self._cancel(number)
             elif number in self._streams:
@@ -136,18 +183,24 @@ class Session:
             else:
                 self._handler.handle(self, number, verb, frame)
         except FleetError as error:
-            self.fail(number, error)
+            self.fail(answered, error)
         except Exception as error:
             # A bug in one answer must not end supervision; its story belongs on stderr.
             sys.excepthook(type(error), error, error.__traceback__)
-            words = f"{verb}: {type(error).__name__}: {error}"
-            self.fail(number, Broken("INTERNAL", words, "a bug of the agent: please report it"))
+            words = f"{shown(verb)}: {type(error).__name__}: {error}"
+            self.fail(answered, Broken("INTERNAL", words, "a bug of the agent: please report it"))
 
     def _cancel(self, number: int) -> None:
         cancel = self._streams.pop(number, None)
         if cancel is not None:
             cancel()
             self.answer(number, {})
+
+
+def shown(value: object) -> str:
+    """A value of a request as a message shows it: not all of it when it is long."""
+    words = value if isinstance(value, str) else repr(value)
+    return words if len(words) <= MAX_SHOWN else words[:MAX_SHOWN] + "…"
 
 
 def text(arguments: dict[str, Any], key: str, default: str = "") -> str:
@@ -157,7 +210,7 @@ def text(arguments: dict[str, Any], key: str, default: str = "") -> str:
     """
     value = arguments.get(key, default)
     if not isinstance(value, str):
-        raise BadRequest("BAD_ARGUMENT", f"`{key}` is {value!r}; a text is expected")
+        raise BadRequest("BAD_ARGUMENT", f"`{key}` is {shown(value)}; a text is expected")
     return value
 
 
@@ -168,5 +221,16 @@ def texts(arguments: dict[str, Any], key: str) -> list[str]:
     """
     value = arguments.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadRequest("BAD_ARGUMENT", f"`{key}` is {str(value)[:80]}; a list of texts is expected")
+        raise BadRequest("BAD_ARGUMENT", f"`{key}` is {shown(value)}; a list of texts is expected")
+    return value
+
+
+def flag(arguments: dict[str, Any], key: str, default: bool) -> bool:
+    """A true or false of a request.
+
+    Raises: BadRequest when it is something else.
+    """
+    value = arguments.get(key, default)
+    if not isinstance(value, bool):
+        raise BadRequest("BAD_ARGUMENT", f"`{key}` is {shown(value)}; true or false is expected")
     return value

@@ -1,9 +1,14 @@
-"""Stopping everything in order: wave after wave, each only when the one before is down."""
+"""Stopping everything in order: wave after wave, each only when the one before is down.
+
+Begun by the agent, once; nothing is started or restarted from then on.
+"""
 
 from collections.abc import Callable
 
+from fleet_api.rows import display_name
+
 from fleet_agent.core import events
-from fleet_agent.core.model import ProcessSpec
+from fleet_agent.core.model import Autorestart, ProcessSpec, State
 from fleet_agent.core.ordering import stop_waves
 from fleet_agent.core.verbs import has_something_to_stop
 from fleet_agent.supervisor.journal import Change
@@ -11,6 +16,10 @@ from fleet_agent.supervisor.loop import Alarm, Loop
 from fleet_agent.supervisor.roster import Roster
 
 REPORT_SECONDS = 3.0
+MAX_NAMES = 20
+
+_WAITING_STATES = frozenset({State.BACKOFF, State.EXITED, State.STOPPING})
+"""States in which nothing is to be signalled, and which a start may follow without a further request."""
 
 
 class Shutdown:
@@ -33,8 +42,17 @@ class Shutdown:
         self._waiting: set[str] = set()
         self._is_done = False
         self._alarm: Alarm = loop.after(REPORT_SECONDS, self._remind)
+        self._end_restarts()
         roster.watchers.append(self._on_change)
         self._go_on()
+
+    def _end_restarts(self) -> None:
+        """Whatever ends from now on stays ended, also before it is its turn."""
+        for member in tuple(self._roster.members()):
+            once = member.spec._replace(autorestart=Autorestart.NEVER, startretries=-1)
+            self._roster.replace_spec(once)
+            if member.process.state in _WAITING_STATES:
+                self._roster.apply(once.id, events.StopAsked(self._reason))
 
     def _go_on(self) -> None:
         """Stop the next wave that is not down; all done when there is none."""
@@ -63,5 +81,9 @@ class Shutdown:
                 self._loop.soon(self._go_on)
 
     def _remind(self) -> None:
-        self._report(f"waiting for {', '.join(sorted(self._waiting)[:20])} to die")
+        names = sorted(
+            display_name(spec.group, spec.name) for spec in (self._roster[id_].spec for id_ in self._waiting)
+        )
+        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+        self._report(f"waiting for {', '.join(names[:MAX_NAMES])}{more} to die")
         self._alarm = self._loop.after(REPORT_SECONDS, self._remind)

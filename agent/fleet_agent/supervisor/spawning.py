@@ -21,6 +21,10 @@ class CannotSpawn(Exception):
     """The reason why a process cannot even be tried, as `status` shows it."""
 
 
+class CannotBecome(CannotSpawn):
+    """The user cannot be taken on; supervisord finds that out in the child, and its log tells."""
+
+
 class Account(NamedTuple):
     """The user a child runs as; all None keeps the agent's own."""
 
@@ -38,13 +42,12 @@ def build(
     """
     environment = child_environment(spec, daemon, server_url)
     argv = split_command(spec.command)
+    executable = find_executable(argv[0], environment.get("PATH", environ.get("PATH", FALLBACK_PATH)))
     account = find_account(spec.user or daemon.user, os.geteuid())
     return Spawn(
         process=spec.id,
         run=run,
-        executable=find_executable(
-            argv[0], dict(spec.environment).get("PATH", environ.get("PATH", FALLBACK_PATH))
-        ),
+        executable=executable,
         argv=argv,
         environment=environment,
         directory=spec.directory or daemon.directory,
@@ -102,11 +105,11 @@ def find_executable(name: str, path: str) -> str:
         except OSError:
             continue
         if stat.S_ISDIR(mode):
-            raise CannotSpawn(f"command at {name!r} is a directory")
+            raise CannotSpawn(f"command at {candidate!r} is a directory")
         if not mode & 0o111:
-            raise CannotSpawn(f"command at {name!r} is not executable")
+            raise CannotSpawn(f"command at {candidate!r} is not executable")
         if not os.access(candidate, os.X_OK):
-            raise CannotSpawn(f"no permission to run command {name!r}")
+            raise CannotSpawn(f"no permission to run command {candidate!r}")
         return candidate
     raise CannotSpawn(f"can't find command {name!r}")
 
@@ -114,18 +117,18 @@ def find_executable(name: str, path: str) -> str:
 def find_account(user: str, own_uid: int) -> Account:
     """The account of a user name or number with its supplementary groups.
 
-    Raises: CannotSpawn when it does not exist or only root may switch to it.
+    Raises: CannotBecome when it does not exist or only root may switch to it.
     """
     if not user:
         return Account()
     try:
         entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
     except KeyError as error:
-        kind = "uid" if user.isdecimal() else "username"
-        raise CannotSpawn(f"couldn't setuid to {user}: Can't find {kind} {user}") from error
+        kind = f"uid {user}" if user.isdecimal() else f"username {user!r}"
+        raise CannotBecome(f"couldn't setuid to {user}: Can't find {kind}") from error
     if entry.pw_uid == own_uid:
         return Account()
     if own_uid != 0:
-        raise CannotSpawn(f"couldn't setuid to {entry.pw_uid}: Can't drop privilege as nonroot user")
+        raise CannotBecome(f"couldn't setuid to {entry.pw_uid}: Can't drop privilege as nonroot user")
     groups = {group.gr_gid for group in grp.getgrall() if entry.pw_name in group.gr_mem}
     return Account(entry.pw_uid, entry.pw_gid, sorted(groups | {entry.pw_gid}))

@@ -11,7 +11,7 @@ from fleet_agent.core.model import Now, ProcessSpec
 from fleet_agent.supervisor.journal import Change, Journal
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.rows import to_row
-from fleet_agent.supervisor.sessions import Session
+from fleet_agent.supervisor.sessions import Session, shown, text
 
 ROWS_PER_ITEM = 500
 
@@ -36,13 +36,17 @@ class Watching:
         }
 
     def begin(self, session: Session, number: int, after: Any) -> None:
-        """Start a stream: what was missed since `after`, or a snapshot, then every change."""
+        """Start a stream: what was missed since `after`, or a snapshot, then every change.
+
+        Raises: BadRequest when `after` is neither a position nor None.
+        """
+        asked = None if after is None else _position(after)
         session.begin_stream(number, lambda: self._end(session, number))
-        if after is None:
+        self._streams[session, number] = True
+        if asked is None:
             self._send_snapshot(session, number)
         else:
-            self._send_missed(session, number, after)
-        self._streams[session, number] = True
+            self._send_missed(session, number, asked)
 
     def _end(self, session: Session, number: int) -> None:
         self._streams.pop((session, number), None)
@@ -56,24 +60,22 @@ class Watching:
             is_last = start + ROWS_PER_ITEM >= len(rows)
             session.item(number, {"snapshot": part, "position": position, "last": is_last})
 
-    def _send_missed(self, session: Session, number: int, after: Any) -> None:
-        if not isinstance(after, dict) or not isinstance(after.get("sequence"), int):
-            raise BadRequest("BAD_POSITION", f"`after` is {str(after)[:120]}; a position is expected")
+    def _send_missed(self, session: Session, number: int, asked: PositionRow) -> None:
         changes = None
-        if after.get("agent_id") != self._agent_id:
+        if asked["agent_id"] != self._agent_id:
             reason = f"the position belongs to another agent than {self._agent_id}"
-        elif after.get("incarnation") != self._journal.incarnation:
+        elif asked["incarnation"] != self._journal.incarnation:
             reason = "numbering has begun anew since then"
         else:
-            reason = f"the changes after {after['sequence']} are no longer all kept"
-            changes = self._journal.since(after["sequence"])
+            reason = f"the changes after {asked['sequence']} are no longer all kept"
+            changes = self._journal.since(asked["sequence"])
         if changes is None:
-            session.item(number, {"gap": {"asked": after, "reason": reason}})
+            session.item(number, {"gap": {"asked": asked, "reason": reason}})
             self._send_snapshot(session, number)
             return
         for change in changes:
-            if change.id in self._roster:
-                session.item(number, self._event(change, self._roster[change.id].spec))
+            spec = self._roster[change.id].spec if change.id in self._roster else _spec_of(change.id)
+            session.item(number, self._event(change, spec))
 
     def _on_change(self, change: Change, spec: ProcessSpec) -> None:
         if self._streams:
@@ -92,3 +94,19 @@ class Watching:
                 "removed": change.removed,
             }
         }
+
+
+def _position(value: Any) -> PositionRow:
+    if not isinstance(value, dict) or type(value.get("sequence")) is not int:
+        raise BadRequest("BAD_POSITION", f"`after` is {shown(value)}; a position is expected")
+    return {
+        "agent_id": text(value, "agent_id"),
+        "incarnation": text(value, "incarnation"),
+        "sequence": value["sequence"],
+    }
+
+
+def _spec_of(id_: str) -> ProcessSpec:
+    """All that is known of a process that has left the configuration."""
+    group, _, name = id_.partition(":")
+    return ProcessSpec(name, group, "")

@@ -1,16 +1,44 @@
-"""Small files that nobody ever reads half-written, and that are on the disk when the call returns."""
+"""Small files that nobody ever reads half-written. Called for epochs, endpoint, port and pid."""
 
 import os
 
 
-def write_whole(path: str, text: str) -> None:
-    """Put `text` in the place of the file at `path`.
+def write_whole(path: str, text: str, is_lasting: bool = False) -> None:
+    """Put `text` in the place of the file at `path`; what is no regular file (a device) is written to.
 
+    `is_lasting`: it is on the disk when the call returns, which may take as long as the disk takes.
     Raises: OSError; the file is then as it was.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A FIFO that nobody reads must not hold us.
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+        return
     draft = f"{path}.draft"
-    with open(draft, "w", encoding="utf-8") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(draft, flags, 0o644), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        if is_lasting:
+            os.fsync(file.fileno())
     os.rename(draft, path)
+    if is_lasting:
+        _sync_folder(os.path.dirname(path) or ".")
+
+
+def remove_whole(path: str) -> None:
+    """Take away what `write_whole` has put there; what is no regular file stays.
+
+    Raises: OSError.
+    """
+    if os.path.isfile(path):
+        os.unlink(path)
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,7 +1,17 @@
 """The activity log speaks as supervisord's does: one line for each move that deserves one."""
 
 import pytest
-from fleet_agent.core.log_lines import INFO, WARN, move_line, spawned_line
+from fleet_agent.core.events import SendSignal
+from fleet_agent.core.log_lines import (
+    CRITICAL,
+    DEBUG,
+    INFO,
+    WARN,
+    adopted_line,
+    move_line,
+    signal_line,
+    spawned_line,
+)
 from fleet_agent.core.model import Exit, Process, ProcessSpec, State
 
 pytestmark = pytest.mark.pure
@@ -12,6 +22,7 @@ ALONE = ProcessSpec("cron", "cron", "/bin/cron")
 
 def test_a_spawn() -> None:
     assert spawned_line(WEB, 7) == (INFO, "spawned: 'web:web_00' with pid 7")
+    assert adopted_line(WEB, 7) == (INFO, "adopted: 'web:web_00' with pid 7")
     assert spawned_line(ALONE, 8) == (INFO, "spawned: 'cron' with pid 8")
 
 
@@ -69,11 +80,16 @@ def test_a_spawn() -> None:
         ),
         (
             "STOPPING",
-            Process(State.STOPPING, pid=7, signals=2),
-            WARN,
-            "killing 'web:web_00' (7) with SIGKILL",
+            Process(State.STOPPED, spawn_error="too many open files to spawn 'web_00'"),
+            INFO,
+            "spawnerr: too many open files to spawn 'web_00'",
         ),
-        ("RUNNING", Process(State.UNKNOWN, reason="EPERM"), WARN, "web:web_00: EPERM"),
+        (
+            "RUNNING",
+            Process(State.UNKNOWN, pid=7, reason="cannot be signalled: EPERM"),
+            CRITICAL,
+            "unknown problem killing web:web_00 (7): cannot be signalled: EPERM",
+        ),
     ],
 )
 def test_a_move(old: str, process: Process, level: int, text: str) -> None:
@@ -86,7 +102,27 @@ def test_a_move(old: str, process: Process, level: int, text: str) -> None:
         ("STOPPED", Process(State.STARTING)),
         ("RUNNING", Process(State.STOPPING, signals=1)),
         ("BACKOFF", Process(State.STOPPED)),
+        *((state, Process(state, exit=Exit(1), signals=3)) for state in State),
     ],
 )
 def test_what_another_line_tells_already(old: str, process: Process) -> None:
     assert move_line(WEB, old, process) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "effect", "level", "text"),
+    [
+        (State.RUNNING, SendSignal(1, 1, 1), DEBUG, "sending web:web_00 (pid 7) sig SIGHUP"),
+        (State.STOPPING, SendSignal(1, 15, 1), DEBUG, "killing web:web_00 (pid 7) with signal SIGTERM"),
+        (
+            State.STOPPING,
+            SendSignal(1, 2, 1, to_group=True),
+            DEBUG,
+            "killing web:web_00 (pid 7) process group with signal SIGINT",
+        ),
+        (State.STOPPING, SendSignal(1, 9, 1), DEBUG, "killing web:web_00 (pid 7) with signal SIGKILL"),
+        (State.STOPPING, SendSignal(1, 9, 2), WARN, "killing 'web:web_00' (7) with SIGKILL"),
+    ],
+)
+def test_a_signal(state: State, effect: SendSignal, level: int, text: str) -> None:
+    assert signal_line(WEB, Process(state, pid=7), effect) == (level, text)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from fleet_agent.supervisor.epochs import Epochs
-from fleet_api.errors import BadRequest, Conflict
+from fleet_api.errors import BadRequest, Conflict, Unavailable
 
 
 def test_an_older_epoch_is_refused_by_every_later_supervisor(tmp_path: Path) -> None:
@@ -36,3 +36,12 @@ def test_a_broken_file_is_no_obstacle(tmp_path: Path, content: str) -> None:
     path = tmp_path / "epochs.json"
     path.write_text(content)
     Epochs(str(path)).check("prod", 1)
+
+
+def test_an_epoch_that_cannot_be_kept_is_not_obeyed(tmp_path: Path) -> None:
+    epochs = Epochs(str(tmp_path / "gone" / "epochs.json"))
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=r"epoch 1 of fleet 'prod' cannot be kept: .*No such file"):
+            epochs.check("prod", 1)
+    (tmp_path / "gone").mkdir()
+    epochs.check("prod", 1)

@@ -119,7 +119,7 @@ def test_the_same_key_joins_then_repeats_the_result(tmp_path: Path) -> None:
 def test_a_key_of_another_verb_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path, "a")
     world.submit(Verb.START, "a", key="k")
-    with pytest.raises(Conflict, match="belongs to a start, not to this stop"):
+    with pytest.raises(Conflict, match="belongs to a start of g:a, not to this stop of g:a"):
         world.submit(Verb.STOP, "a", key="k")
 
 

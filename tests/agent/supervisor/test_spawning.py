@@ -61,7 +61,7 @@ def test_only_root_switches_users() -> None:
     assert spawning.find_account("", 0) == spawning.Account()
     with pytest.raises(CannotSpawn, match="Can't drop privilege as nonroot user"):
         spawning.find_account("root", 4242)
-    with pytest.raises(CannotSpawn, match="Can't find username no-such-user"):
+    with pytest.raises(CannotSpawn, match="Can't find username 'no-such-user'"):
         spawning.find_account("no-such-user", 0)
     nobody = spawning.find_account("nobody", 0)
     assert nobody.uid == 65534
