@@ -11,18 +11,10 @@ from fleet_api.logtail import Chunk, Cursor, LogTail
 
 from fleet_cli.invocation import Invocation
 from fleet_cli.local import READ_TIMEOUT_SECONDS, is_away
-from fleet_cli.log_output import LogOutput, last_lines
-from fleet_cli.retry import Retry, patiently
+from fleet_cli.log_output import Amount, LogOutput, last_lines
+from fleet_cli.retry import RESUME_SECONDS, Retry, patiently
 
-RESUME_SECONDS = 60.0
 _CHUNK_BYTES = 64 * 1024
-
-
-class Amount(NamedTuple):
-    """How much of the end of a log is wanted: lines, or bytes when `lines` is None."""
-
-    size: int
-    lines: int | None = None
 
 
 class _Opened(NamedTuple):

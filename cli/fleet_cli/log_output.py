@@ -1,7 +1,19 @@
-"""Prints log bytes as they are, or line by line behind the name of their host where there are several."""
+"""Prints log bytes as they are, or line by line behind the name of their host where there are several.
+
+Used by `local_log` and `remote_log`.
+"""
+
+from typing import NamedTuple
 
 from fleet_cli.invocation import Invocation
 from fleet_cli.views.text import shown
+
+
+class Amount(NamedTuple):
+    """How much of the end of a log is wanted: lines, or bytes when `lines` is None."""
+
+    size: int
+    lines: int | None = None
 
 
 class LogOutput:

@@ -8,10 +8,9 @@ from fleet_api.hostset import fold
 
 from fleet_cli.answers import Bucket
 from fleet_cli.invocation import Invocation
-from fleet_cli.local_log import RESUME_SECONDS, Amount
-from fleet_cli.log_output import LogOutput, last_lines
+from fleet_cli.log_output import Amount, LogOutput, last_lines
 from fleet_cli.remote import Controller, LogCursors, LogPiece
-from fleet_cli.retry import Retry
+from fleet_cli.retry import RESUME_SECONDS, Retry
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 10.0

@@ -40,7 +40,8 @@ def collect(
     collected: list[HostAnswer] = []
     printed: set[str] = set()
     is_interrupted, failure = False, None
-    with Progress(invocation, verb, targets, is_shown=output is not Output.JSONL) as progress:
+    is_shown = output is not Output.JSONL
+    with Progress(invocation.stderr, invocation.terminal, verb, targets, is_shown=is_shown) as progress:
         try:
             for answer in answers:
                 collected.append(answer)

@@ -6,6 +6,8 @@ from typing import TypeVar
 from fleet_api.errors import FleetError
 
 RETRY_SECONDS = 2.0
+RESUME_SECONDS = 60.0
+"""The same, for a followed log of which something has been read."""
 _FIRST_PAUSE_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.25
 

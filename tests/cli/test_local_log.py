@@ -12,8 +12,7 @@ from fakes.fleetctl import Screen, read, screen
 from fleet_api.errors import Broken, NotFound, Unavailable
 from fleet_api.frames import Frame
 from fleet_cli import local_log
-from fleet_cli.local_log import Amount
-from fleet_cli.log_output import LogOutput
+from fleet_cli.log_output import Amount, LogOutput
 
 
 class LogDoor(FakeDoor):

@@ -17,8 +17,7 @@ from fleet_api.hostset import expand
 from fleet_api.v1 import controller_pb2
 from fleet_cli import remote_log
 from fleet_cli.answers import Bucket
-from fleet_cli.local_log import Amount
-from fleet_cli.log_output import LogOutput
+from fleet_cli.log_output import Amount, LogOutput
 from fleet_cli.remote import Controller
 from fleet_cli.remote_log import RemoteLog
 from fleet_cli.settings import Settings

@@ -1,17 +1,14 @@
 """`fleetctl tail`: the end of a process's log, followed if asked."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from fleet_api.errors import BadRequest, NotFound
 
 from fleet_cli import exit_codes
-from fleet_cli.log_output import LogOutput
+from fleet_cli.log_output import Amount, LogOutput
 from fleet_cli.options import Target, targeted
 from fleet_cli.views.text import shown
-
-if TYPE_CHECKING:
-    from fleet_cli.local_log import Amount
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -46,8 +43,6 @@ def tail(
         raise BadRequest("USAGE", f"bad channel {channel!r}", _USAGE)
     if lines is not None and size is not None:
         raise BadRequest("USAGE", "-n and -c exclude each other", _USAGE)
-    from fleet_cli.local_log import Amount
-
     default = DEFAULT_FOLLOW_BYTES if follow else DEFAULT_BYTES
     amount = Amount(default if size is None else size, lines)
     if follow:
@@ -60,7 +55,7 @@ def tail(
         return exit_codes.INTERRUPTED
 
 
-def _local(target: Target, name: str, channel: str, amount: "Amount", *, follow: bool) -> int:
+def _local(target: Target, name: str, channel: str, amount: Amount, *, follow: bool) -> int:
     from fleet_cli import local_log
 
     invocation = target.invocation
@@ -77,7 +72,7 @@ def _local(target: Target, name: str, channel: str, amount: "Amount", *, follow:
     return exit_codes.OK
 
 
-def _remote(target: Target, name: str, channel: str, amount: "Amount", *, follow: bool) -> int:
+def _remote(target: Target, name: str, channel: str, amount: Amount, *, follow: bool) -> int:
     from fleet_cli.remote_log import RemoteLog
 
     with target.connect() as controller:

@@ -1,20 +1,22 @@
 """How many hosts have answered, while one waits; only where stderr is a terminal."""
 
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from fleet_cli.answers import Bucket, HostAnswer
-from fleet_cli.invocation import Invocation
+from fleet_cli.terminal import Terminal
 
 
 class Progress:
-    """A line on stderr that vanishes at the end. Rich is imported only where it is shown."""
+    """A line on a terminal that vanishes at the end. Rich is imported only where it is shown."""
 
-    def __init__(self, invocation: Invocation, verb: str, targets: int, *, is_shown: bool) -> None:
-        self._invocation = invocation
+    def __init__(
+        self, stderr: TextIO, terminal: Terminal, verb: str, targets: int, *, is_shown: bool
+    ) -> None:
+        self._stderr = stderr
         self._verb = verb
         self._targets = targets
-        self._is_shown = is_shown and invocation.terminal.has_progress and targets > 1
+        self._is_shown = is_shown and terminal.has_progress and targets > 1
         self._counts = dict.fromkeys(Bucket, 0)
         self._live: Any = None
         self._task: Any = None
@@ -30,7 +32,7 @@ class Progress:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                console=Console(file=self._invocation.stderr),
+                console=Console(file=self._stderr, force_terminal=True),
                 transient=True,
             )
             self._live.start()

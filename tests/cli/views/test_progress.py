@@ -15,14 +15,16 @@ pytestmark = pytest.mark.pure
 )
 def test_nothing_is_shown_to_nobody(terminal: Terminal, targets: int, is_shown: bool) -> None:
     made = screen(terminal=terminal)
-    with Progress(made.invocation, "stop", targets, is_shown=is_shown) as progress:
+    with Progress(made.err, terminal, "stop", targets, is_shown=is_shown) as progress:
         progress.count(HostAnswer("web1", Bucket.OK))
     assert (read(made.out), read(made.err)) == ("", "")
 
 
 def test_counts_go_to_stderr() -> None:
-    made = screen(terminal=Terminal(has_progress=True))
-    with Progress(made.invocation, "stop", 3, is_shown=True) as progress:
+    terminal = Terminal(has_progress=True)
+    made = screen(terminal=terminal)
+    with Progress(made.err, terminal, "stop", 3, is_shown=True) as progress:
         progress.count(HostAnswer("web1", Bucket.OK))
         progress.count(HostAnswer("web2", Bucket.UNREACHABLE))
     assert read(made.out) == ""
+    assert "stop: 1 ok, 1 unreachable" in read(made.err)
