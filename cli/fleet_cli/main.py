@@ -89,6 +89,8 @@ def run(arguments: list[str], invocation: Invocation) -> int:
 
 def main() -> int:
     """The entry of `fleetctl` and `flt`."""
+    # gRPC reads this when it is imported; what it would say of a failed handshake, our error says better.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for stream in (sys.stdout, sys.stderr):
         # A name that the locale cannot show is no reason to fail.
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")

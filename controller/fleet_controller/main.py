@@ -17,6 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+# gRPC reads this when it is imported; its own lines, one a refused handshake, would stand between ours.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 import grpc.aio
 from fleet_api import channel, tls
 from fleet_api.errors import BadRequest, Conflict, Denied, FleetError, NotFound
@@ -87,8 +90,6 @@ def check(path: Path) -> int:
 
 def run(path: Path) -> int:
     """Run the controller until SIGTERM or SIGINT."""
-    # gRPC reads this when it is first used; its own lines would stand between ours.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     settings = config.load(path)
     credentials = load_credentials(settings)
     file = InventoryFile(settings.inventory, settings.fleet)

@@ -30,6 +30,7 @@ AWAY = frozenset({NOT_FOUND, REFUSED, CLOSED})
 """Codes seen while a supervisor is being replaced: the same request may succeed a moment later."""
 
 _RECEIVE_BYTES = 256 * 1024
+_FULL_PAUSE_SECONDS = 0.01
 _MAX_FDS = 253  # the kernel's limit for one message
 
 
@@ -54,7 +55,7 @@ class Door:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             sock.settimeout(timeout_seconds)
-            _connect(sock, path)
+            _connect_patiently(sock, path, time.monotonic() + timeout_seconds)
         except OSError as error:
             sock.close()
             raise _why_not(path, error, timeout_seconds) from error
@@ -223,6 +224,18 @@ class Door:
 
 
 _CLOEXEC: int = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+def _connect_patiently(sock: socket.socket, path: str, deadline: float) -> None:
+    while True:
+        try:
+            _connect(sock, path)
+            return
+        except BlockingIOError:
+            # So many knock at once that the kernel keeps no more of them waiting, nor us.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_FULL_PAUSE_SECONDS)
 
 
 def _connect(sock: socket.socket, path: str) -> None:
