@@ -27,6 +27,7 @@ COVERED_BY: dict[str, str] = {
     "agent/fleet_agent/supervisor/roster.py": "tests/agent/supervisor/test_operations.py",
     "agent/fleet_agent/supervisor/sessions.py": "tests/e2e/test_survival.py",
     "agent/fleet_agent/supervisor/watching.py": "tests/e2e/test_survival.py",
+    "controller/fleet_controller/session.py": "tests/controller/test_sessions.py",
     "cli/fleet_cli/commands/pki.py": "tests/cli/test_pki.py",
     "proto/fleet_api/hostrange.py": "tests/proto/test_hostset.py",
     "proto/fleet_api/version.py": "tests/cli/commands/test_version.py",

@@ -14,17 +14,15 @@ from fleet_api.v1 import agent_pb2, controller_pb2, types_pb2
 
 from fleet_controller.core import fanout, outcome
 from fleet_controller.log import Log
+from fleet_controller.messages import BUCKETS
 from fleet_controller.model import Bucket
-from fleet_controller.session import REPLACEMENT_SECONDS, Stub, answered
+from fleet_controller.session import REPLACEMENT_SECONDS, RETRY_PAUSE_SECONDS, Stub, answered
 from fleet_controller.sessions import Sessions
 
-RETRY_PAUSE_SECONDS = 0.1
 RETRY_PAUSE_MOST_SECONDS = 1.0
 SETTLE_SHARE = 0.2
 SETTLE_MOST_SECONDS = 1.0
 """The end of a host's time that is kept for asking what became of a request without an answer."""
-
-BUCKETS = {bucket: controller_pb2.HostOutcome.Bucket.Value(bucket.name) for bucket in Bucket}
 
 _RESULTS = {number: name.lower() for name, number in types_pb2.ProcessOutcome.Result.items()}
 

@@ -14,9 +14,9 @@ from fleet_api.errors import Broken, FleetError, Unavailable
 from fleet_api.v1 import agent_pb2, controller_pb2, types_pb2
 
 from fleet_controller.core import outcome
-from fleet_controller.dispatch import BUCKETS, RETRY_PAUSE_SECONDS
 from fleet_controller.log import Log
-from fleet_controller.session import REPLACEMENT_SECONDS, answered
+from fleet_controller.messages import BUCKETS
+from fleet_controller.session import REPLACEMENT_SECONDS, RETRY_PAUSE_SECONDS, answered
 from fleet_controller.sessions import Sessions
 from fleet_controller.state import Pulse
 

@@ -18,8 +18,8 @@ from fleet_api.version import VERSION
 from fleet_controller.config import Config
 from fleet_controller.core import targets
 from fleet_controller.dispatch import Dispatch, Order
+from fleet_controller.messages import to_position
 from fleet_controller.relay import Relay, Wish
-from fleet_controller.session import to_position
 from fleet_controller.state import FleetState
 from fleet_controller.status import StatusTeller, host_message
 

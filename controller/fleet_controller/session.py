@@ -16,12 +16,13 @@ from fleet_api.errors import Broken, FleetError, Unavailable
 from fleet_api.identity import Role
 from fleet_api.probe import probe
 from fleet_api.tls import Credentials
-from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
+from fleet_api.v1 import agent_pb2, agent_pb2_grpc
 
 from fleet_controller.config import Config
 from fleet_controller.core import backoff, fleet, lease
 from fleet_controller.log import Log
-from fleet_controller.model import Host, Position
+from fleet_controller.messages import to_fact
+from fleet_controller.model import Host
 from fleet_controller.state import FleetState, ProcessFact, Pulse
 
 Stub: TypeAlias = "agent_pb2_grpc.AgentServiceAsyncStub"
@@ -31,6 +32,8 @@ CLOSE_GRACE_SECONDS = 30.0
 
 REPLACEMENT_SECONDS = 2.0
 """How long a gateway or supervisor may take to be replaced: requests wait that long for a host just lost."""
+RETRY_PAUSE_SECONDS = 0.1
+"""The first pause before such a host is asked again."""
 REDIAL_SECONDS = 0.25
 """The longest pause between dials of a host just lost."""
 
@@ -278,29 +281,3 @@ class Session:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._awake.wait()
-
-
-def to_fact(message: agent_pb2.WatchResponse) -> ProcessFact | None:
-    """The fact in a message of the watch stream; None for one that this version does not know."""
-    match message.WhichOneof("body"):
-        case "snapshot":
-            snapshot = message.snapshot
-            rows = {(row.group, row.name): row for row in snapshot.processes}
-            return fleet.SnapshotPart(to_position(snapshot.position), rows, snapshot.last)
-        case "event":
-            event = message.event
-            row = None if event.removed else event.process
-            return fleet.Changed(event.sequence, (event.process.group, event.process.name), row)
-        case "heartbeat":
-            beat = message.heartbeat
-            position = to_position(beat.position) if beat.HasField("position") else None
-            return fleet.Beat(position, wire.seconds_of(beat.supervisor_age))
-        case "gap":
-            return fleet.Missed()
-        case _:
-            return None
-
-
-def to_position(message: types_pb2.Position) -> Position:
-    """The position in a message."""
-    return Position(message.agent_id, message.incarnation, message.sequence)

@@ -12,7 +12,7 @@ from fleet_api.v1 import controller_pb2, types_pb2
 
 from fleet_controller.config import Config
 from fleet_controller.core import fleet, lease, outcome
-from fleet_controller.dispatch import BUCKETS
+from fleet_controller.messages import BUCKETS, reachability_message
 from fleet_controller.model import Bucket, Moment, Position, Reach
 from fleet_controller.session import REPLACEMENT_SECONDS
 from fleet_controller.state import FleetState
@@ -22,8 +22,6 @@ AT_LEAST_SECONDS = 1.0
 
 ROWS_A_MESSAGE = 1000
 BYTES_A_MESSAGE = 1024 * 1024
-
-_REACHES = {reach: controller_pb2.Reachability.State.Value(reach.name) for reach in Reach}
 
 
 class StatusTeller:
@@ -59,7 +57,7 @@ class StatusTeller:
         view = self._state.view(name)
         reach = _reachability(self._state, name, now, self._config.heartbeat)
         message = controller_pb2.HostStatus(
-            host=name, bucket=BUCKETS[Bucket.OK], reachability=_reachability_message(reach)
+            host=name, bucket=BUCKETS[Bucket.OK], reachability=reachability_message(reach)
         )
         if view.position is not None:
             message.position.agent_id = view.position.agent_id
@@ -97,7 +95,7 @@ def host_message(state: FleetState, name: str, heartbeat_seconds: float) -> cont
         address=host.address,
         groups=host.groups,
         labels=dict(host.labels),
-        reachability=_reachability_message(_reachability(state, name, state.clock(), heartbeat_seconds)),
+        reachability=reachability_message(_reachability(state, name, state.clock(), heartbeat_seconds)),
         agent_version=state.view(name).agent_version,
     )
 
@@ -137,14 +135,3 @@ def _grow(row: types_pb2.Process, seconds: float) -> None:
     uptime.nanos = int((total - whole) * wire.NANOS)
     if row.state == types_pb2.Process.RUNNING and row.pid:
         row.description = rows.running_description(row.pid, total)
-
-
-def _reachability_message(reach: fleet.Reachability) -> controller_pb2.Reachability:
-    message = controller_pb2.Reachability(state=_REACHES[reach.reach])
-    if reach.error is not None:
-        message.error.CopyFrom(wire.error_to_proto(reach.error))
-    if reach.last_seen is not None:
-        message.last_seen_time.CopyFrom(wire.timestamp(reach.last_seen.wall))
-    if reach.age_seconds is not None:
-        message.age.CopyFrom(wire.duration(reach.age_seconds))
-    return message

@@ -2,8 +2,8 @@ import pytest
 from fleet_api import wire
 from fleet_api.v1 import agent_pb2, types_pb2
 from fleet_controller.core import fleet
+from fleet_controller.messages import to_fact
 from fleet_controller.model import Position
-from fleet_controller.session import to_fact
 
 pytestmark = pytest.mark.pure
 
