@@ -93,8 +93,10 @@ def resume(spec: ProcessSpec, process: Process, held: bool, now: Now) -> Step:
         return Step(process)
     if held:
         if process.state is State.STOPPING and process.pid and process.signals:
-            again = SendSignal(process.run, spec.stopsignal, process.signals, spec.stopasgroup)
-            return Step(process, (again,))
+            signal, to_group = (
+                (SIGKILL, spec.killasgroup) if process.is_killed else (spec.stopsignal, spec.stopasgroup)
+            )
+            return Step(process, (SendSignal(process.run, signal, process.signals, to_group),))
         return Step(process)
     if process.pid:
         return transition(spec, process, Exited(process.run, Exit()), now)
@@ -268,7 +270,8 @@ def kill(spec: ProcessSpec, process: Process, _event: TimerFired, now: Now) -> S
     reason = f"killed with SIGKILL: {signal_name(spec.stopsignal)} did not end it in {spec.stopwaitsecs} s"
     step = steps.signal(Step(process), SIGKILL, spec.killasgroup)
     due = now.monotonic + max(MIN_KILL_REPEAT_SECONDS, spec.stopwaitsecs)
-    return step._replace(process=step.process._replace(reason=reason, timer=Timer(TimerKind.KILL, due)))
+    timer = Timer(TimerKind.KILL, due)
+    return step._replace(process=step.process._replace(reason=reason, timer=timer, is_killed=True))
 
 
 # -------------------------------------------------------------------------------------------- table

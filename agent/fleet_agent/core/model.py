@@ -140,7 +140,8 @@ class Process(NamedTuple):
     """All that is known of one process; what a new supervisor needs to go on where the old one ended.
 
     `run` numbers its lives from 1 and only grows; facts about another run than this one are stale.
-    `signals` counts the signals asked for in this run, so that a repeated request is recognised.
+    `signals` counts the signals asked for in this run, so that a repeated request is recognised;
+    `is_killed` once SIGKILL was asked for because the stop signal did not end it in time.
     """
 
     state: State = State.STOPPED
@@ -157,6 +158,7 @@ class Process(NamedTuple):
     signals: int = 0
     timer: Timer | None = None
     expected_exit: bool = True
+    is_killed: bool = False
 
     def to_state(self) -> dict[str, Any]:
         """As journalled; version 1."""
@@ -175,6 +177,7 @@ class Process(NamedTuple):
             "signals": self.signals,
             "timer": [self.timer.kind.value, self.timer.due] if self.timer else None,
             "expected": self.expected_exit,
+            "killed": self.is_killed,
         }
 
     @classmethod
@@ -195,4 +198,5 @@ class Process(NamedTuple):
             signals=state["signals"],
             timer=Timer(TimerKind(state["timer"][0]), state["timer"][1]) if state["timer"] else None,
             expected_exit=state["expected"],
+            is_killed=state.get("killed", False),
         )

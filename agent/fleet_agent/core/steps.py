@@ -39,6 +39,7 @@ def launch(step: Step, reason: str, now: Now, failures: int) -> Step:
         signals=0,
         timer=None,
         expected_exit=True,
+        is_killed=False,
     )
     return moved._replace(effects=(*moved.effects, Spawn(run)))
 
@@ -111,4 +112,4 @@ def send_stop(step: Step, spec: ProcessSpec, now: Now) -> Step:
     """The stop signal, and the timer after which it is not asked but killed."""
     step = signal(step, spec.stopsignal, spec.stopasgroup)
     timer = Timer(TimerKind.KILL, now.monotonic + max(0, spec.stopwaitsecs))
-    return step._replace(process=step.process._replace(timer=timer))
+    return step._replace(process=step.process._replace(timer=timer, is_killed=False))

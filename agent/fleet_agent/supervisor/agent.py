@@ -33,14 +33,14 @@ from fleet_agent.link.messages import (
     SpawnFailed,
     ToKeeper,
 )
-from fleet_agent.supervisor import spawning
+from fleet_agent.supervisor import resuming, spawning
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.announcement import Announcement
 from fleet_agent.supervisor.children import Children, Found
 from fleet_agent.supervisor.door import Door
 from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways
-from fleet_agent.supervisor.journal import Change, Journal, Restored
+from fleet_agent.supervisor.journal import Change, Journal
 from fleet_agent.supervisor.keeper_link import KeeperLink
 from fleet_agent.supervisor.logs.activity import LEVELS
 from fleet_agent.supervisor.logs.worker import Drained, LogTrouble, LogWorker, RunClosed
@@ -152,14 +152,24 @@ class Agent:
         self._inform(
             f"fleet-agent started with pid {hello.keeper_pid}" if is_first else "supervisor replaced"
         )
-        self._go_on(config, journal, restored)
+        found, self._found = self._found, []
+        resuming.go_on(
+            config.groups,
+            self._roster,
+            journal,
+            self._children,
+            restored,
+            found,
+            self._world.clock(),
+            self._world.new_id(),
+        )
         self._door = Door(self._loop, self._paths.door, self._requests, self._warn)
         self._announcement.make(self._gateways.address)
         self._gateways.open(self._requests)
         if "stop" in hello.asked:
             self._on_asked("stop", "SIGTERM")
         else:
-            self._autostart()
+            resuming.autostart(self._roster)
         self._send(Ready())
 
     def _build(self, config: AgentConfig, journal: Journal, hello: Hello) -> None:
@@ -219,26 +229,6 @@ class Agent:
             Epochs(os.path.join(self._paths.state, "epochs.json")),
             lambda: "the agent is stopping everything" if self._shutdown else "",
         )
-
-    def _go_on(self, config: AgentConfig, journal: Journal, restored: Restored | None) -> None:
-        """Fill the roster from configuration, journal and children, and the journal from the roster."""
-        known = restored.processes if restored else {}
-        for group in config.groups:
-            self._roster.add(group, known)
-        if restored is not None and known.keys() == self._roster.states().keys():
-            journal.begin(restored.incarnation, restored.sequence, self._roster.states())
-        else:
-            # Who resumes from before would never hear of processes that came or went.
-            journal.begin(self._world.new_id(), 0, self._roster.states())
-        found, self._found = self._found, []
-        self._children.take_over(found, self._world.clock(), goes_on=restored is not None)
-        self._roster.arm_all()
-
-    def _autostart(self) -> None:
-        for member in tuple(self._roster.members()):
-            # Only what has never changed: a journal may tell of an operator's stop.
-            if member.spec.autostart and not member.process.changed_wall:
-                self._roster.apply(member.spec.id, events.StartAsked("autostart"))
 
     # ------------------------------------------------------------------ acting
 

@@ -95,7 +95,10 @@ class Roster:
         return self._commit(id_, whole, now)
 
     def resume(self, id_: str, held: bool, now: Now) -> Process:
-        """Go on with a process of an earlier supervisor; `held` says that the keeper holds its run."""
+        """Go on with a process of an earlier supervisor, its deadline included.
+
+        `held` says that the keeper holds its run.
+        """
         spec, before = self._members[id_]
         return self._commit(id_, machine.resume(spec, before, held, now), now)
 
@@ -127,11 +130,6 @@ class Roster:
     def leave(self) -> None:
         """Note that all is stopped in order; the next agent starts afresh."""
         self._journal.leave()
-
-    def arm_all(self) -> None:
-        """Set the deadlines of processes that go on from a journal."""
-        for id_, member in self._members.items():
-            self._arm(id_, member.process.timer)
 
     def _arm(self, id_: str, timer: Timer | None) -> None:
         armed = self._alarms.get(id_)

@@ -368,6 +368,9 @@ def test_resume_repeats_what_may_be_lost() -> None:
     assert resume(SPEC, starting, True, at(1)) == Step(starting)
     stopping = play(SPEC, (0, START), (0, born(1, 0)), (2, STOP))[-1].process
     assert resume(SPEC, stopping, True, at(3)) == Step(stopping, (SendSignal(1, 15, 1, False),))
+    spec = SPEC._replace(killasgroup=True)
+    killed = play(spec, (12, KILL), process=stopping)[-1].process
+    assert resume(spec, killed, True, at(13)) == Step(killed, (SendSignal(1, 9, 2, True),))
 
 
 def test_resume_of_a_run_that_nobody_holds_ends_it() -> None:
