@@ -7,25 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from real.processes import MARK, processes_of
 from real.waiting import wait_for
 
-MARK = "FLEET_TEST_FOLDER"
 LEAVING_SECONDS = 5.0
-
-
-def processes_of(folder: Path) -> dict[int, str]:
-    """The living processes that were started by the test of this folder, and their command lines."""
-    found = {}
-    mark = f"{MARK}={folder}".encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
-            continue
-        # A process of another user, or one that ends while it is looked at, is none of ours.
-        with suppress(OSError):
-            command = (entry / "cmdline").read_bytes()
-            if command and mark in (entry / "environ").read_bytes().split(b"\0"):
-                found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
-    return found
 
 
 @pytest.fixture(autouse=True)
