@@ -11,9 +11,8 @@ from fleet_api.errors import FleetError, NotFound, Unavailable
 from fleet_agent.core.model import LogSpec
 from fleet_agent.supervisor.logs.answers import LogDescribed, LogGrew, LogRotated, LogTrouble, Result
 from fleet_agent.supervisor.logs.logfile import LogFile, Surroundings
+from fleet_agent.supervisor.logs.opening import settled
 from fleet_agent.supervisor.logs.sidecar import Sidecars
-
-_MAX_LINKS = 40
 
 
 class Library:
@@ -110,7 +109,7 @@ class Library:
                 self._answer(LogGrew(request, log.end))
 
     def _log(self, spec: LogSpec) -> LogFile:
-        path = _settled(spec.path)
+        path = settled(spec.path)
         log = self._logs.get(path)
         if log is None:
             log = self._logs[path] = LogFile(path, self._around)
@@ -127,17 +126,3 @@ class Library:
                 self._answer(LogRotated(request, log.start, log.open_current()))
             except OSError:
                 continue  # gone again: the next file is told in its turn
-
-
-def _settled(path: str) -> str:
-    """One spelling of a path, through links; one that leads to an open descriptor stays as it is."""
-    path = target = os.path.normpath(path)
-    for _ in range(_MAX_LINKS):
-        if target.startswith(("/dev/fd/", "/proc/")):
-            break
-        try:
-            link = os.readlink(target)
-        except OSError:
-            return path if target == path else os.path.realpath(path)
-        target = os.path.normpath(os.path.join(os.path.dirname(target), link))
-    return path

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fleet_agent.supervisor.logs.inflight import UNKNOWN_OFFSET
+from fleet_agent.supervisor.logs.opening import open_log, ours
 from fleet_agent.supervisor.logs.rotation import cut, shift, size_of_backup
 from fleet_agent.supervisor.logs.sidecar import Record, Segment, Sidecars, reconcile
 
@@ -21,6 +22,7 @@ ROTATION_RETRY_SECONDS = 10.0
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _WRITE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _STREAM_DESCRIPTORS = {"/dev/stdout": 1, "/dev/stderr": 2}
+_OWN_STREAMS = (*_STREAM_DESCRIPTORS, "/dev/fd/", "/proc/")
 
 
 class Surroundings(NamedTuple):
@@ -205,7 +207,9 @@ class LogFile:
         if self.is_regular:
             self._adopt(found)
         else:
-            os.set_blocking(self._fd, True)
+            # A FIFO of somebody who does not read must not hold up everybody else's output.
+            is_own = self.path.startswith(_OWN_STREAMS) or found.st_uid in ours()
+            os.set_blocking(self._fd, is_own)
         return True
 
     def _close_file(self) -> None:
@@ -291,7 +295,7 @@ class LogFile:
                 continue
         for segment in reversed(self._segments):
             try:
-                fd = os.open(paths[segment.inode], _READ_FLAGS)
+                fd = open_log(paths[segment.inode], _READ_FLAGS)
             except (KeyError, OSError):
                 break
             opened.append((segment.start, fd))
@@ -307,7 +311,7 @@ class LogFile:
 
         Raises: OSError.
         """
-        return os.open(self.path, _READ_FLAGS)
+        return open_log(self.path, _READ_FLAGS)
 
     def read_written(self, offset: int, count: int) -> bytes:
         """Bytes of the file in use, by absolute offset; b"" where they are not in it."""
@@ -367,7 +371,7 @@ class LogFile:
 
 def _open_for_append(path: str, mode: int) -> int:
     try:
-        return os.open(path, _WRITE_FLAGS, mode)
+        return open_log(path, _WRITE_FLAGS, mode)
     except OSError as error:
         # A socket, as systemd gives for standard output, cannot be opened by name.
         if error.errno != errno.ENXIO or path not in _STREAM_DESCRIPTORS:
@@ -387,7 +391,7 @@ def _ends_with_newline(path: str, size: int) -> bool:
     if size == 0:
         return True
     try:
-        fd = os.open(path, _READ_FLAGS)
+        fd = open_log(path, _READ_FLAGS)
     except OSError:
         return True
     try:

@@ -315,3 +315,39 @@ def test_a_record_that_cannot_be_written_is_told_and_logging_goes_on(world: Worl
     (world.folder / "state").unlink()
     put(log, b"bbb\n")
     assert world.trouble[1:] == [(path, "is written again", 0)]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of somebody else")
+class TestAProgramThatOwnsItsLogFolder:
+    """What it puts in the place of its log gets neither root's hand nor anybody else's way."""
+
+    NOBODY = 65534
+
+    def test_a_link_to_somebody_elses_file_is_not_followed(self, world: World) -> None:
+        theirs, secret = world.folder / "theirs", world.folder / "shadow"
+        theirs.mkdir()
+        os.chown(theirs, self.NOBODY, self.NOBODY)
+        secret.write_bytes(b"hash")
+        log = world.log(path=str(theirs / "out.log"))
+        put(log, b"one\n")
+        (theirs / "out.log").unlink()
+        (theirs / "out.log").symlink_to(secret)
+        os.lchown(theirs / "out.log", self.NOBODY, self.NOBODY)
+        assert not log.prepare(4)
+        assert secret.read_bytes() == b"hash"
+        assert "a link of uid 65534 leads out of that user's folders" in world.trouble[0][1]
+        with pytest.raises(PermissionError):
+            log.open_current()
+
+    def test_a_fifo_that_nobody_reads_holds_up_nothing(self, world: World) -> None:
+        path = world.folder / "out.log"
+        os.mkfifo(path)
+        os.chown(path, self.NOBODY, self.NOBODY)
+        held = os.open(path, os.O_RDWR)
+        try:
+            log = world.log()
+            put(log, b"x" * 200_000)
+            assert log.lost == 200_000 - len(os.read(held, 200_000))
+        finally:
+            os.close(held)
