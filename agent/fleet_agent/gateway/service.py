@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from fleet_api import wire
 from fleet_api.errors import BadRequest, Broken, Denied
+from fleet_api.identity import Role
 from fleet_api.rows import OperationRow
 from fleet_api.selection import select
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
@@ -162,6 +163,14 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
             raise Denied(
                 "WRONG_FLEET", f"the change is meant for fleet {row['fleet_id']}; this is fleet {fleet}"
             )
+        if peer is not None and peer.role is not Role.CONTROLLER and row["epoch"]:
+            # One operator's number would lock the real controller out, for good.
+            raise Denied(
+                "EPOCH_NOT_YOURS",
+                f"{peer} claims the epoch {row['epoch']}, and is no controller",
+                "leave the epoch out",
+            )
+        row["fleet_id"] = fleet or row["fleet_id"]
         row["actor"] = actor(peer, row["actor"])
         row["operation_id"] = row["operation_id"] or self._new_id()
         return row

@@ -118,6 +118,18 @@ def test_the_certificate_says_who_asked(launch: Any) -> None:
     assert (contexts[2]["fleet_id"], contexts[2]["epoch"]) == ("test", 3)
 
 
+def test_only_a_controller_may_claim_an_epoch(launch: Any) -> None:
+    gateway = launch()
+    request = operate(STOP, "web", fleet_id="test", epoch=2**63)
+    error = refusal(lambda: gateway.stub().Operate(request, timeout=SECONDS))
+    assert isinstance(error, Denied)
+    assert error.code == "EPOCH_NOT_YOURS"
+    gateway.stub(gateway.files.controller).Operate(operate(STOP, "web", epoch=7), timeout=SECONDS)
+    (frame,) = gateway.supervisor.requests("operate")
+    # Epochs are counted by fleet: nobody opens a second count by naming none.
+    assert (frame["context"]["fleet_id"], frame["context"]["epoch"]) == ("test", 7)
+
+
 def test_a_change_is_found_again_by_its_key(launch: Any) -> None:
     stub = launch().stub()
     stub.Operate(operate(STOP, "web", idempotency_key="k1"), timeout=SECONDS)
