@@ -7,6 +7,7 @@ was sent has happened, and the log tells how it ended.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from fleet_api import wire
 from fleet_api.errors import Broken, FleetError, NotFound, Unavailable
@@ -25,6 +26,10 @@ SETTLE_MOST_SECONDS = 1.0
 """The end of a host's time that is kept for asking what became of a request without an answer."""
 
 _RESULTS = {number: name.lower() for name, number in types_pb2.ProcessOutcome.Result.items()}
+
+
+_News: TypeAlias = "asyncio.Queue[str | controller_pb2.HostOutcome]"
+"""The name of a host that was reached and waits for its turn, or how a host ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +70,40 @@ class Dispatch:
         """Yield each host's outcome as it comes; leaving early begins no further host."""
         assert self._tasks is not None, "run() comes first"
         self._log.info("operation asked", **_words(order), hosts=len(order.hosts))
-        answers: asyncio.Queue[controller_pb2.HostOutcome] = asyncio.Queue()
+        news: _News = asyncio.Queue()
+        turns = {host: asyncio.Event() for host in order.hosts}
+        tasks = {
+            host: self._tasks.create_task(self._carry(host, order, turn, news), name=f"operate {host}")
+            for host, turn in turns.items()
+        }
         progress = fanout.begin(order.hosts, order.fanout)
-        while not progress.is_done:
-            going, progress = fanout.advance(progress)
-            for host in going:
-                self._tasks.create_task(self._carry(host, order, answers), name=f"operate {host}")
-            answer = await answers.get()
-            progress = fanout.finish(progress, answer.host)
-            yield answer
+        try:
+            while not progress.is_done:
+                told = await news.get()
+                if isinstance(told, str):
+                    progress = fanout.reach(progress, told)
+                else:
+                    progress = fanout.finish(progress, told.host)
+                going, progress = fanout.advance(progress)
+                for host in going:
+                    turns[host].set()
+                if not isinstance(told, str):
+                    yield told
+        finally:
+            for host, turn in turns.items():
+                if not turn.is_set():
+                    tasks[host].cancel()
 
-    async def _carry(
-        self, host: str, order: Order, answers: "asyncio.Queue[controller_pb2.HostOutcome]"
-    ) -> None:
-        begun = self._clock()
+    async def _carry(self, host: str, order: Order, turn: asyncio.Event, news: "_News") -> None:
+        """Reach the host, wait for its turn, carry the change: a host that is away keeps no other waiting."""
         attempt = _Attempt(host, order, self._sessions, self._clock, self._dice)
         answer = controller_pb2.HostOutcome(
             host=host, bucket=BUCKETS[Bucket.UNKNOWN], operation_id=order.request.context.operation_id
         )
         try:
+            await attempt.reach()
+            news.put_nowait(host)
+            await turn.wait()
             _fill(answer, await attempt.run())
         except FleetError as error:
             bucket = outcome.of_error(error, is_change=True, was_sent=attempt.was_sent)
@@ -94,10 +114,9 @@ class Dispatch:
             answer.error.CopyFrom(
                 wire.error_to_proto(Broken("DISPATCH_FAILED", f"the controller failed on {host}: {error!r}"))
             )
-        finally:
-            answer.duration.CopyFrom(wire.duration(self._clock() - begun))
-            answers.put_nowait(answer)
-            self._note(order, answer)
+        answer.duration.CopyFrom(wire.duration(attempt.seconds))
+        news.put_nowait(answer)
+        self._note(order, answer)
 
     def _note(self, order: Order, answer: controller_pb2.HostOutcome) -> None:
         note = self._log.info if answer.bucket == BUCKETS[Bucket.OK] else self._log.warning
@@ -126,16 +145,29 @@ class _Attempt:
         self._sessions = sessions
         self._clock = clock
         self._dice = dice
-        self._end = clock() + order.host_timeout_seconds
+        self._host_seconds = order.host_timeout_seconds
+        self._begun = clock()
+        self._reach_seconds = 0.0
         self._settle_seconds = min(SETTLE_MOST_SECONDS, SETTLE_SHARE * order.host_timeout_seconds)
         self._retry_until: float | None = None
         self.was_sent = False
+
+    @property
+    def seconds(self) -> float:
+        """The host's own time so far: to reach it and to carry the change, not the wait between the two."""
+        return self._clock() - self._begun
+
+    async def reach(self) -> None:
+        """Wait until the host is connected. Raises: FleetError with the reason why it is not."""
+        await self._sessions.wait_for_stub(self._host, self._left())
+        self._reach_seconds = self.seconds
 
     async def run(self) -> agent_pb2.OperateResponse:
         """The agent's answer.
 
         Raises: FleetError; `was_sent` tells whether the change may have happened all the same.
         """
+        self._begun = self._clock() - self._reach_seconds
         pause = RETRY_PAUSE_SECONDS
         while True:
             try:
@@ -203,7 +235,7 @@ class _Attempt:
         )
 
     def _left(self) -> float:
-        return max(0.0, self._end - self._clock())
+        return max(0.0, self._host_seconds - self.seconds)
 
 
 def _fill(answer: controller_pb2.HostOutcome, response: agent_pb2.OperateResponse) -> None:

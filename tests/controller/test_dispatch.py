@@ -1,6 +1,7 @@
 """Changes carried to agents by a whole controller over real mTLS."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,31 @@ def test_no_more_hosts_at_once_than_the_fanout(tmp_path: Path) -> None:
             assert most == 2
         for agent in agents:
             await agent.stop()
+
+    asyncio.run(scenario())
+
+
+def test_hosts_that_are_away_take_no_turn_from_those_that_answer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        holes = [f"hole{number}" for number in range(1, 41)]
+        pki = certificates.make(tmp_path / "pki", ("web1", "web2"))
+        async with (
+            FakeAgent("web1", pki.agents["web1"]) as web1,
+            FakeAgent("web2", pki.agents["web2"]) as web2,
+        ):
+            with contextlib.ExitStack() as held:
+                hosts = {name: held.enter_context(ports.black_hole()) for name in holes}
+                hosts |= {"web1": web1.address, "web2": web2.address}
+                async with running(tmp_path, pki, hosts, max_connecting=100) as controller:
+                    await controller.wait_until_connected("web1", "web2")
+                    begun = time.monotonic()
+                    call = controller.stub.OperateFleet(order("hole[1-40],web1,web2", fanout=1))
+                    answers = [answer async for answer in call]
+                    assert [answer.host for answer in answers[:2]] == ["web1", "web2"]
+                    assert {answer.bucket for answer in answers[2:]} == {Outcome.UNREACHABLE}
+                    assert sorted(answer.host for answer in answers[2:]) == sorted(holes)
+                    # One after the other they would take 40 s.
+                    assert time.monotonic() - begun < 20
 
     asyncio.run(scenario())
 
