@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -43,6 +44,7 @@ from fleet_controller.state import FleetState
 from fleet_controller.store import StateDir
 
 DRAIN_SECONDS = 10.0
+MAX_CONNECTIONS = 4000
 LOOK_SECONDS = 1.0
 """How often the inventory file is looked at."""
 
@@ -236,7 +238,8 @@ class Asked:
 
 
 def _server(service: ControllerService) -> tuple[grpc.aio.Server, Any]:
-    server = grpc.aio.server(options=channel.server_options())
+    connections = channel.connections_within(_raise_open_files(), MAX_CONNECTIONS)
+    server = grpc.aio.server(options=channel.server_options(max_connections=connections))
     controller_pb2_grpc.add_ControllerServiceServicer_to_server(service, server)
     vital_signs = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(vital_signs, server)
@@ -247,6 +250,15 @@ def _server(service: ControllerService) -> tuple[grpc.aio.Server, Any]:
     )
     reflection.enable_server_reflection(names, server)
     return server, vital_signs
+
+
+def _raise_open_files() -> int:
+    """Let this process have as many files open as it may: one an agent, and one an operator; how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return soft
 
 
 def _open_door(server: grpc.aio.Server, settings: Config, credentials: Credentials | None) -> str:

@@ -15,6 +15,10 @@ from fleet_api.tls import Credentials
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_STREAMS_PER_CONNECTION = 1000
+MAX_CONNECTIONS = 1000
+
+# Strangers may connect and say nothing; gRPC itself would hold each of them for two minutes.
+HANDSHAKE_TIMEOUT_MS = 10_000
 
 # A server of ours takes a ping each 20 s; faster ones would earn GOAWAY. Streams carry their own heartbeat.
 KEEPALIVE_MS = 30_000
@@ -51,10 +55,15 @@ def channel_options() -> Options:
     ]
 
 
-def server_options(so_reuseport: bool = False) -> Options:
-    """Options of every server; `so_reuseport` lets the next gateway bind beside this one."""
+def server_options(so_reuseport: bool = False, max_connections: int = MAX_CONNECTIONS) -> Options:
+    """Options of every server; `so_reuseport` lets the next gateway bind beside this one.
+
+    `max_connections` counts those that have not shown who they are, too: what is beyond is closed at once.
+    """
     return [
         ("grpc.so_reuseport", int(so_reuseport)),
+        ("grpc.max_allowed_incoming_connections", max_connections),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
@@ -66,6 +75,11 @@ def server_options(so_reuseport: bool = False) -> Options:
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ]
+
+
+def connections_within(open_files: int, at_most: int) -> int:
+    """How many connections a server takes: half of the files that it may have open are left for all else."""
+    return max(1, min(at_most, open_files // 2))
 
 
 def open_channel(target: str, credentials: Credentials | None, server_name: str) -> grpc.aio.Channel:

@@ -1,6 +1,7 @@
 """Channels and servers over real TLS: who gets in, and who is taken for whom."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -255,6 +256,43 @@ def test_a_tls_channel_needs_a_name(pki: Pki) -> None:
 
 
 @pytest.mark.pure
+def test_those_who_connect_and_say_nothing_are_closed_and_bounded(pki: Pki) -> None:
+    options = channel.server_options(max_connections=20)
+    timeout = ("grpc.server_handshake_timeout_ms", 1000)
+    assert dict(options)[timeout[0]] == channel.HANDSHAKE_TIMEOUT_MS <= 15_000
+    options[[name for name, _ in options].index(timeout[0])] = timeout
+
+    async def run() -> None:
+        files = pki.agents["web1"]
+        async with _server(channel.server_credentials(files.load()), options) as target:
+            host, port = target.split(":")
+            silent = [await asyncio.open_connection(host, int(port)) for _ in range(60)]
+            for number, (_, writer) in enumerate(silent):
+                if number % 2:
+                    writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+            async with asyncio.timeout(DEADLINE):
+                closed = [asyncio.ensure_future(_read_to_end(reader)) for reader, _ in silent]
+                # Forty at once, for there are too many; the others when their time is over.
+                await asyncio.wait(closed)
+            answer = await _call(target, pki.operator.load(), files.identity.dns_name)
+            assert answer == pki.operator.identity.uri.encode()
+            for _, writer in silent:
+                writer.close()
+
+    asyncio.run(run())
+
+
+async def _read_to_end(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+
+
+def test_half_of_the_open_files_are_left_for_all_else() -> None:
+    assert channel.connections_within(1024, 4000) == 512
+    assert channel.connections_within(1_000_000, 4000) == 4000
+    assert channel.connections_within(1, 4000) == 1
+
+
 def test_clients_never_ping_faster_than_servers_allow() -> None:
     client, server = dict(channel.channel_options()), dict(channel.server_options())
     assert int(client["grpc.keepalive_time_ms"]) >= 30_000

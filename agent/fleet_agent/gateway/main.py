@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures.thread  # noqa: F401 - later, as another user, it might not be readable
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -138,7 +139,12 @@ _AGENT_SERVICE = agent_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 def _server(service: AgentService, health: Health, door: Door) -> grpc.aio.Server:
     server = grpc.aio.server(
         interceptors=[Admission(door)],
-        options=channel.server_options(so_reuseport=True),
+        options=channel.server_options(
+            so_reuseport=True,
+            max_connections=channel.connections_within(
+                resource.getrlimit(resource.RLIMIT_NOFILE)[0], channel.MAX_CONNECTIONS
+            ),
+        ),
         maximum_concurrent_rpcs=MAX_CALLS,
     )
     agent_pb2_grpc.add_AgentServiceServicer_to_server(service, server)
