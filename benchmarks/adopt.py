@@ -60,20 +60,20 @@ def kill_ours(fleet: FleetAgent) -> Return:
     return await_rows(fleet, before, killed)
 
 
-def kill_theirs() -> Return:
-    """Kill supervisord and start it again; what it left behind is ended with the stage."""
-    with Stage() as stage:
-        peer: Supervisord = stage.supervisord(Programs(SIZE))
-        peer.start_all()
-        peer.settle()
-        before = peer.rows()
-        peer.disconnect()
-        assert peer.process is not None
-        killed = time.monotonic()
-        peer.process.kill()
-        peer.process.wait()
-        peer.start()
-        return await_rows(peer, before, killed)
+def kill_theirs(peer: Supervisord) -> Return:
+    """Kill supervisord and start it again; end it and what it left behind."""
+    peer.start_all()
+    peer.settle()
+    before = peer.rows()
+    peer.disconnect()
+    assert peer.process is not None
+    killed = time.monotonic()
+    peer.process.kill()
+    peer.process.wait()
+    peer.start()
+    found = await_rows(peer, before, killed)
+    peer.close()
+    return found
 
 
 def measure(rounds: int) -> list[Verdict]:
@@ -85,7 +85,7 @@ def measure(rounds: int) -> list[Verdict]:
         fleet.settle()
         for turn in range(rounds):
             time.sleep(YOUNG_SECONDS)
-            found, other = kill_ours(fleet), kill_theirs()
+            found, other = kill_ours(fleet), kill_theirs(stage.supervisord(Programs(SIZE)))
             ours.append(found)
             values = (found.answer, found.right, found.kept, other.answer, other.right, other.kept)
             rows.append([str(turn + 1), *(number(value) for value in values)])
