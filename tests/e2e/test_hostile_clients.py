@@ -22,6 +22,7 @@ from fleet_api.tls import Credentials
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, controller_pb2
 from real.agent import RealAgent, alive, program
 from real.fleet import CONTROLLER, RealFleet, fleet_section, loopback, run
+from real.processes import resident_bytes
 from real.rudeness import ATTACKS, crowd
 from real.waiting import wait_for
 
@@ -59,7 +60,12 @@ class Witness:
 
 def knock(agent: RealAgent, data: bytes = b"") -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(str(agent.state_dir / "run" / "door.sock"))
+    # Through a descriptor: the path may be longer than a socket address.
+    folder = os.open(agent.state_dir / "run", os.O_PATH | os.O_DIRECTORY)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/door.sock")
+    finally:
+        os.close(folder)
     connection.sendall(data)
     return connection
 
@@ -129,11 +135,6 @@ def test_a_crowd_at_the_door_that_says_nothing(tmp_path: Path) -> None:
             assert run("fleetctl", "status", "--state-dir", str(agent.state_dir)).code == 0
             # Whoever was there first and waits for something has not been sent away.
             assert "event" in next(item for item, _ in changes if "event" in item)
-
-
-def resident_bytes(pid: int) -> int:
-    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_client_of_the_door_that_never_reads(tmp_path: Path) -> None:
