@@ -11,7 +11,7 @@ from fleet_api.selection import select
 from fleet_api.v1 import controller_pb2, types_pb2
 
 from fleet_controller.config import Config
-from fleet_controller.core import fleet, lease, outcome
+from fleet_controller.core import fleet, outcome
 from fleet_controller.messages import BUCKETS, reachability_message
 from fleet_controller.model import Bucket, Moment, Position, Reach
 from fleet_controller.session import REPLACEMENT_SECONDS
@@ -64,27 +64,18 @@ class StatusTeller:
             message.position.incarnation = view.position.incarnation
             message.position.sequence = view.position.sequence
         if reach.reach not in (Reach.CONNECTED, Reach.LATE):
-            error = reach.error or _still_connecting(name, now.monotonic - self._begun.monotonic)
+            error = reach.error or _still_connecting(name)
             message.bucket = BUCKETS[outcome.of_error(error, is_change=False, was_sent=False)]
             message.error.CopyFrom(wire.error_to_proto(error))
-            yield message
+            chosen, _ = select(self._terms or ["all"], view.processes)
+            yield from _in_messages(message, [_as_unknown(view.processes[id_].row) for id_ in chosen])
             return
         host = self._state.host(name)
         position = self._wanted.get(host.host_id) if host is not None else None
         message.behind = position is not None and not fleet.has_reached(view, position)
         chosen, errors = select(self._terms or ["all"], view.processes)
         message.errors.extend(wire.error_to_proto(error) for error in errors)
-        held = iter([view.processes[id_] for id_ in chosen])
-        chunks = list(
-            wire.size_bounded((view.processes[id_].row for id_ in chosen), BYTES_A_MESSAGE, ROWS_A_MESSAGE)
-        )
-        for number, chunk in enumerate(chunks, 1):
-            message.processes.extend(chunk)
-            for row, one in zip(message.processes, held, strict=False):
-                _grow(row, now.monotonic - one.at)
-            message.more = number < len(chunks)
-            yield message
-            message = _continued(message)
+        yield from _in_messages(message, [_as_of_now(view.processes[id_], now.monotonic) for id_ in chosen])
 
 
 def host_message(state: FleetState, name: str, heartbeat_seconds: float) -> controller_pb2.Host:
@@ -107,31 +98,52 @@ def _reachability(state: FleetState, name: str, now: Moment, heartbeat_seconds: 
     return fleet.reachability(name, state.view(name), now.monotonic, heartbeat_seconds)
 
 
-def _still_connecting(name: str, seconds: float) -> Unavailable:
+def _still_connecting(name: str) -> Unavailable:
     return Unavailable(
         "NOT_ANSWERING",
-        f"{name}: no answer yet, dialling since {lease.in_words(seconds)}",
+        f"{name} is being dialled and has not answered yet",
         "the host may be off, stopped or cut off; its processes do not depend on that",
     )
 
 
-def _continued(message: controller_pb2.HostStatus) -> controller_pb2.HostStatus:
-    return controller_pb2.HostStatus(
-        host=message.host,
-        bucket=message.bucket,
-        reachability=message.reachability,
-        position=message.position,
-        behind=message.behind,
+def _in_messages(
+    first: controller_pb2.HostStatus, processes: Sequence[types_pb2.Process]
+) -> Iterator[controller_pb2.HostStatus]:
+    """The message with the processes, and as many more like it as they need."""
+    chunks = list(wire.size_bounded(processes, BYTES_A_MESSAGE, ROWS_A_MESSAGE))
+    for number, chunk in enumerate(chunks, 1):
+        message = controller_pb2.HostStatus()
+        message.CopyFrom(first)
+        if number > 1:
+            message.ClearField("errors")
+        message.processes.extend(chunk)
+        message.more = number < len(chunks)
+        yield message
+
+
+def _as_unknown(row: types_pb2.Process) -> types_pb2.Process:
+    """A process of a host that does not answer: it is known to be there, and nothing else."""
+    was = types_pb2.Process.State.Name(row.state) if row.state in types_pb2.Process.State.values() else ""
+    return types_pb2.Process(
+        name=row.name,
+        group=row.group,
+        state=types_pb2.Process.UNKNOWN,
+        run=row.run,
+        description=f"was {was}" if was else "",
+        reason="the host does not answer",
     )
 
 
-def _grow(row: types_pb2.Process, seconds: float) -> None:
-    """Tell what grows with time as of now: by the agent's own clock, and our waiting since."""
+def _as_of_now(held: fleet.Held[types_pb2.Process], now: float) -> types_pb2.Process:
+    """The process with what grows by itself as of now: by the agent's own clock, and our waiting since."""
+    row = types_pb2.Process()
+    row.CopyFrom(held.row)
     if not row.HasField("uptime"):
-        return
+        return row
     uptime = row.uptime
-    total = uptime.seconds + uptime.nanos / wire.NANOS + max(0.0, seconds)
+    total = uptime.seconds + uptime.nanos / wire.NANOS + max(0.0, now - held.at)
     uptime.seconds = whole = int(total)
     uptime.nanos = int((total - whole) * wire.NANOS)
     if row.state == types_pb2.Process.RUNNING and row.pid:
         row.description = rows.running_description(row.pid, total)
+    return row

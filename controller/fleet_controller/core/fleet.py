@@ -173,42 +173,34 @@ def reachability(host: str, view: View[Row], now: float, heartbeat_seconds: floa
     if view.link is Link.CONNECTING:
         return Reachability(Reach.CONNECTING, None, view.proof, age)
     if view.link is Link.DOWN:
-        return Reachability(Reach.UNREACHABLE, _since(view.error, age), view.proof, age)
+        return Reachability(Reach.UNREACHABLE, view.error, view.proof, age)
     gateway, supervisor = _judge(view, now, heartbeat_seconds)
-    if gateway.reach is Reach.UNREACHABLE:
+    if gateway is Reach.UNREACHABLE:
         error = Unavailable(
             NOT_ANSWERING,
-            f"{host}: {gateway.words}",
+            f"{host} is connected, but silent",
             "the host may be off, stopped or cut off; its processes do not depend on that",
         )
         return Reachability(Reach.UNREACHABLE, error, view.proof, age)
-    if supervisor.reach is Reach.UNREACHABLE:
-        since = "" if age is None else f": no answer since {lease.in_words(age)}"
+    if supervisor is Reach.UNREACHABLE:
         error = Unavailable(
             "SUPERVISOR_NOT_ANSWERING",
-            f"{host}: its gateway answers, its supervisor does not{since}",
-            f"look at the agent on {host}: `fleetctl status` there asks the supervisor itself",
+            f"{host}: its gateway answers, its supervisor does not",
+            "look at the agent of that host: `fleetctl status` there asks the supervisor itself",
         )
         return Reachability(Reach.UNREACHABLE, error, view.proof, age)
-    is_late = Reach.LATE in (gateway.reach, supervisor.reach)
+    is_late = Reach.LATE in (gateway, supervisor)
     return Reachability(Reach.LATE if is_late else Reach.CONNECTED, None, view.proof, age)
 
 
-def _judge(view: View[Row], now: float, heartbeat_seconds: float) -> tuple[lease.Lease, lease.Lease]:
-    """The leases of gateway and supervisor.
+def _judge(view: View[Row], now: float, heartbeat_seconds: float) -> tuple[Reach, Reach]:
+    """Whether gateway and supervisor are heard.
 
     A beat tells an answer of the supervisor that is some time old already; one heartbeat is in order.
     """
     heard = None if view.heard is None else view.heard.monotonic
     proof = None if view.proof is None else view.proof.monotonic + heartbeat_seconds
     return lease.judge(heard, now, heartbeat_seconds), lease.judge(proof, now, heartbeat_seconds)
-
-
-def _since(error: FleetError | None, age: float | None) -> FleetError | None:
-    """The reason of a silent host, with the time since it was last heard."""
-    if error is None or error.code != NOT_ANSWERING or age is None:
-        return error
-    return Unavailable(NOT_ANSWERING, f"no answer since {lease.in_words(age)}: {error.message}", error.hint)
 
 
 def _snapshot(view: View[Row], part: SnapshotPart[Row], now: Moment) -> Step[Row]:

@@ -159,7 +159,7 @@ def test_a_silent_host_becomes_late_and_then_unreachable_with_words() -> None:
     judged = reach(view, 7.0)
     assert judged.reach is Reach.UNREACHABLE
     assert judged.error is not None
-    assert (judged.error.code, judged.error.message) == ("NOT_ANSWERING", "web1: no answer since 7 s")
+    assert (judged.error.code, judged.error.message) == ("NOT_ANSWERING", "web1 is connected, but silent")
 
 
 def test_a_gateway_that_beats_for_a_dead_supervisor_is_no_proof() -> None:
@@ -169,7 +169,7 @@ def test_a_gateway_that_beats_for_a_dead_supervisor_is_no_proof() -> None:
     judged = reach(view, 8.5)
     assert judged.reach is Reach.UNREACHABLE
     assert judged.error is not None and judged.error.code == "SUPERVISOR_NOT_ANSWERING"
-    assert judged.error.message.endswith("its supervisor does not: no answer since 8 s")
+    assert judged.error.message.endswith("its supervisor does not")
     assert judged.last_seen == at(0)
 
 
@@ -190,13 +190,6 @@ def test_a_lost_host_keeps_its_true_reason_and_when_it_was_seen() -> None:
     judged = reach(view, 60.0)
     assert judged.error is REFUSED
     assert (judged.last_seen, judged.age_seconds) == (at(0), 60.0)
-
-
-def test_a_host_lost_to_silence_tells_since_when() -> None:
-    view, _ = play(snapshot(5, "a"), Lost(SILENT))
-    judged = reach(view, 60.0)
-    assert judged.error is not None
-    assert judged.error.message == "no answer since 60 s: 10.0.0.1:7601 says nothing"
 
 
 def test_a_host_is_connecting_until_the_first_attempt_has_ended() -> None:
