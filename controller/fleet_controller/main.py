@@ -23,6 +23,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc.aio
 from fleet_api import channel, tls
+from fleet_api.admission import Admission, Door
 from fleet_api.errors import BadRequest, Conflict, Denied, FleetError, NotFound
 from fleet_api.identity import Role
 from fleet_api.tls import Credentials
@@ -45,6 +46,7 @@ from fleet_controller.store import StateDir
 
 DRAIN_SECONDS = 10.0
 MAX_CONNECTIONS = 4000
+MAX_CALLS = 5000
 LOOK_SECONDS = 1.0
 """How often the inventory file is looked at."""
 
@@ -156,8 +158,9 @@ async def serve(
     dispatch = Dispatch(sessions, time.monotonic, dice, log)
     relay = Relay(sessions, time.monotonic, dice, log)
     epoch = store.next_epoch()
-    service = ControllerService(settings, state, dispatch, relay, epoch, lambda: str(uuid.uuid4()))
-    server, vital_signs = _server(service)
+    door = Door(settings.fleet if credentials else None, frozenset({Role.OPERATOR}))
+    service = ControllerService(settings, door, state, dispatch, relay, epoch, lambda: str(uuid.uuid4()))
+    server, vital_signs = _server(service, Admission(door, lambda *what: _call_failed(log, *what)))
     address = _open_door(server, settings, credentials)
     async with asyncio.TaskGroup() as rooms:
         tasks = []
@@ -237,9 +240,17 @@ class Asked:
         self.leave.set()
 
 
-def _server(service: ControllerService) -> tuple[grpc.aio.Server, Any]:
+def _call_failed(log: Log, method: str, error: Exception) -> None:
+    log.error("call failed", method=method, error=repr(error))
+
+
+def _server(service: ControllerService, admission: Admission) -> tuple[grpc.aio.Server, Any]:
     connections = channel.connections_within(_raise_open_files(), MAX_CONNECTIONS)
-    server = grpc.aio.server(options=channel.server_options(max_connections=connections))
+    server = grpc.aio.server(
+        interceptors=[admission],
+        options=channel.server_options(max_connections=connections),
+        maximum_concurrent_rpcs=MAX_CALLS,
+    )
     controller_pb2_grpc.add_ControllerServiceServicer_to_server(service, server)
     vital_signs = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(vital_signs, server)

@@ -1,17 +1,16 @@
 """The operators' door: ControllerService. Translates between messages and the rooms that decide and do.
 
-Called by gRPC, assembled by `main`. Answers about status come from memory, each with its age; a host that
+Called by gRPC behind `fleet_api.admission`, which decides who may call and makes statuses of FleetErrors;
+assembled by `main`. Answers about status come from memory, each with its age; a host that
 does not answer is told with its reason and never shown as running.
 """
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NoReturn, TypeAlias
 
-import grpc.aio
-from fleet_api import identity, status_codes, wire
-from fleet_api.errors import BadRequest, FleetError
-from fleet_api.identity import Role
+from fleet_api import wire
+from fleet_api.admission import Context, Door
+from fleet_api.errors import BadRequest
 from fleet_api.v1 import agent_pb2, controller_pb2, controller_pb2_grpc, types_pb2
 from fleet_api.version import VERSION
 
@@ -30,15 +29,14 @@ HOSTS_A_MESSAGE = 200
 MOST_FANOUT = 10_000
 MOST_SECONDS = 86_400.0
 
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-
 
 class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
-    """One method an RPC; every one begins by asking who is calling."""
+    """One method an RPC."""
 
     def __init__(
         self,
         config: Config,
+        door: Door,
         state: FleetState,
         dispatch: Dispatch,
         relay: Relay,
@@ -46,6 +44,7 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         make_id: Callable[[], str],
     ) -> None:
         self._config = config
+        self._door = door
         self._state = state
         self._dispatch = dispatch
         self._relay = relay
@@ -57,7 +56,6 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         self, request: controller_pb2.GetControllerRequest, context: Context
     ) -> controller_pb2.GetControllerResponse:
         """Version, features and identity of this controller."""
-        await self._admit(context)
         return controller_pb2.GetControllerResponse(
             version=VERSION,
             api_level=API_LEVEL,
@@ -72,8 +70,7 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         self, request: controller_pb2.ListHostsRequest, context: Context
     ) -> AsyncIterator[controller_pb2.ListHostsResponse]:
         """The inventory with what is known of each host, as it stands now."""
-        await self._admit(context)
-        names = await self._targets(request.hosts, context)
+        names = self._targets(request.hosts)
         for start in range(0, len(names), HOSTS_A_MESSAGE):
             hosts = [
                 host_message(self._state, name, self._config.heartbeat)
@@ -85,8 +82,7 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         self, request: controller_pb2.GetStatusRequest, context: Context
     ) -> AsyncIterator[controller_pb2.HostStatus]:
         """Each host's status from memory: at once where it is known, and where it soon will be, then."""
-        await self._admit(context)
-        names = await self._targets(request.hosts, context)
+        names = self._targets(request.hosts)
         wanted = {message.agent_id: to_position(message) for message in request.at_least}
         teller = StatusTeller(self._state, self._config, list(request.selector.terms), wanted)
         async for name in self._state.each_when(names, teller.seconds_until_told):
@@ -97,11 +93,7 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         self, request: controller_pb2.OperateFleetRequest, context: Context
     ) -> AsyncIterator[controller_pb2.HostOutcome]:
         """Carry a change to every targeted host and tell each outcome as it comes."""
-        operator = await self._admit(context)
-        try:
-            order = self._order(request, operator)
-        except FleetError as error:
-            await _refuse(context, error)
+        order = self._order(request, self._operator(context))
         async with contextlib.aclosing(self._dispatch.operate(order)) as answers:
             async for answer in answers:
                 yield answer
@@ -110,10 +102,9 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         self, request: controller_pb2.ReadFleetLogRequest, context: Context
     ) -> AsyncIterator[controller_pb2.ReadFleetLogResponse]:
         """Relay one log of one process from every targeted host."""
-        await self._admit(context)
-        names = await self._targets(request.hosts, context)
+        names = self._targets(request.hosts)
         if not request.process:
-            await _refuse(context, BadRequest("NO_PROCESS", "no process is named", "name one: web:web_00"))
+            raise BadRequest("NO_PROCESS", "no process is named", "name one: web:web_00")
         read = agent_pb2.ReadLogRequest(
             process=request.process,
             stream=request.stream,
@@ -121,40 +112,26 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
             follow=request.follow,
         )
         wish = Wish(names, read, dict(request.after), self._config.host_timeout)
-        try:
-            async with contextlib.aclosing(self._relay.read(wish)) as reading:
-                async for message in reading:
-                    yield message
-        except FleetError as error:
-            await _refuse(context, error)
+        async with contextlib.aclosing(self._relay.read(wish)) as reading:
+            async for message in reading:
+                yield message
 
     # ---------------------------------------------------------------- who asks, and for which hosts
 
-    async def _admit(self, context: Context) -> str:
-        """Who is calling; ends the call of anybody but an operator of this fleet."""
-        if self._config.tls is None:
-            return f"anonymous/{context.peer()}"
-        try:
-            caller = identity.from_auth_context(
-                {key: tuple(values) for key, values in context.auth_context().items()}
-            )
-            identity.require(caller, self._config.fleet, (Role.OPERATOR,))
-        except FleetError as error:
-            await _refuse(context, error)
-        return str(caller)
+    def _operator(self, context: Context) -> str:
+        """Who is calling, as changes are written down."""
+        peer = self._door.caller(context)
+        return f"anonymous/{context.peer()}" if peer is None else str(peer)
 
-    async def _targets(self, selector: controller_pb2.HostSelector, context: Context) -> tuple[str, ...]:
-        try:
-            return targets.resolve(selector.expression, selector.all_hosts, self._state.inventory)
-        except FleetError as error:
-            await _refuse(context, error)
+    def _targets(self, selector: controller_pb2.HostSelector) -> tuple[str, ...]:
+        return targets.resolve(selector.expression, selector.all_hosts, self._state.inventory)
 
     def _order(self, request: controller_pb2.OperateFleetRequest, operator: str) -> Order:
         """The change that was asked for, with our own fleet, epoch and name of the operator in it.
 
         Raises: BadRequest.
         """
-        names = targets.resolve(request.hosts.expression, request.hosts.all_hosts, self._state.inventory)
+        names = self._targets(request.hosts)
         if not wire.verb_from_proto(request.verb):
             raise BadRequest("BAD_VERB", f"verb {request.verb} is none of start, stop, restart, signal")
         if not request.selector.terms:
@@ -187,7 +164,3 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
             fanout=request.fanout or self._config.fanout,
             host_timeout_seconds=seconds,
         )
-
-
-async def _refuse(context: Context, error: FleetError) -> NoReturn:
-    await status_codes.abort(context, error)

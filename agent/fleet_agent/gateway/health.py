@@ -7,10 +7,10 @@ Own rather than the stock servicer, so that nothing is pinged while nobody asks.
 import asyncio
 from collections.abc import AsyncIterator
 
+from fleet_api.admission import Context
 from fleet_api.errors import NotFound
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fleet_agent.gateway.admission import Context
 from fleet_agent.gateway.pulse import Pulse
 
 CHECK_SECONDS = 2.0

@@ -25,6 +25,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import grpc.aio
 from fleet_api import channel, tls
+from fleet_api.admission import Admission, Door
 from fleet_api.errors import BadRequest, FleetError
 from fleet_api.frames import Frame
 from fleet_api.tls import Credentials
@@ -32,7 +33,7 @@ from fleet_api.v1 import agent_pb2, agent_pb2_grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from fleet_agent.gateway.admission import Admission, Door
+from fleet_agent.gateway.admission import ROLES
 from fleet_agent.gateway.confine import User, confine, user_of
 from fleet_agent.gateway.copy import Copy
 from fleet_agent.gateway.feed import Feed
@@ -98,7 +99,7 @@ async def _serve(link: Link, setup: Setup, facts: AgentFacts) -> int:
     copy = Copy()
     feed = Feed(link, copy, monotonic)
     pulse = Pulse(lambda: link.call("ping"), monotonic)
-    door = Door(setup.credentials.identity.fleet if setup.credentials else None)
+    door = Door(setup.credentials.identity.fleet if setup.credentials else None, ROLES)
     watching = Watching(link, copy, feed, pulse, monotonic, time.time)
     service = AgentService(facts, door, link, copy, feed, watching, monotonic, _new_id)
     async with asyncio.TaskGroup() as tasks:
@@ -138,7 +139,7 @@ _AGENT_SERVICE = agent_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 
 def _server(service: AgentService, health: Health, door: Door) -> grpc.aio.Server:
     server = grpc.aio.server(
-        interceptors=[Admission(door)],
+        interceptors=[Admission(door, _call_failed)],
         options=channel.server_options(
             so_reuseport=True,
             max_connections=channel.connections_within(
@@ -151,6 +152,10 @@ def _server(service: AgentService, health: Health, door: Door) -> grpc.aio.Serve
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection([_AGENT_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME], server)
     return server
+
+
+def _call_failed(method: str, error: Exception) -> None:
+    log.error("%s failed", method, exc_info=error)
 
 
 def _bind(server: grpc.aio.Server, setup: Setup) -> bool:

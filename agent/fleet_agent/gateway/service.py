@@ -1,21 +1,22 @@
 # ruff: noqa: N802 - methods are named as on the wire
 """AgentService: requests to questions for the supervisor, or answers from the copy.
 
-Errors are raised as FleetErrors; `admission` makes statuses of them. Who may call at all is decided there
-too; here the caller's name becomes the actor of a change.
+Errors are raised as FleetErrors; `fleet_api.admission` makes statuses of them and decides who may call at
+all; here the caller's name becomes the actor of a change.
 """
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple, cast
 
 from fleet_api import wire
+from fleet_api.admission import Context, Door
 from fleet_api.errors import BadRequest, Broken, Denied
 from fleet_api.identity import Role
 from fleet_api.rows import OperationRow
 from fleet_api.selection import select
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
 
-from fleet_agent.gateway.admission import Context, Door, actor
+from fleet_agent.gateway.admission import actor
 from fleet_agent.gateway.copy import Copy
 from fleet_agent.gateway.feed import Feed
 from fleet_agent.gateway.link import Link
