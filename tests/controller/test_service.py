@@ -43,7 +43,12 @@ def test_only_operators_of_this_fleet_are_let_in(tmp_path: Path, who: str) -> No
                     files = files._replace(ca=pki.ca)
             channel = controller.open_unchecked_channel(files)
             stub = controller_pb2_grpc.ControllerServiceStub(channel)
+            listing = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+            reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+            health = health_pb2_grpc.HealthStub(channel)
             calls: list[Any] = [
+                health.Check(health_pb2.HealthCheckRequest(), timeout=10),
+                reflection.ServerReflectionInfo(listing, timeout=10).read(),
                 stub.GetController(controller_pb2.GetControllerRequest(), timeout=10),
                 stub.ListHosts(controller_pb2.ListHostsRequest(hosts=selector("")), timeout=10).read(),
                 stub.GetStatus(controller_pb2.GetStatusRequest(hosts=selector("")), timeout=10).read(),
