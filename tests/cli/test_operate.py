@@ -158,7 +158,7 @@ def test_a_controller_lost_before_any_answer_leaves_all_unknown(controller: Scri
     controller.on_operate = lost
     result = stop(controller, "web", "--all-hosts", "--yes")
     assert result.code == 4
-    assert "web[1-3]  UNKNOWN" in result.out
+    assert "UNKNOWN  web[1-3]  " in result.out
     assert "the controller is gone" in result.err
     assert "(operation id-1)" in result.err
 
@@ -219,7 +219,7 @@ def test_an_unknown_program_on_a_host_fails_that_host(controller: ScriptedContro
     controller.on_operate = answers
     result = stop(controller, "web", "--all-hosts", "-y")
     assert result.code == 2
-    assert "web3  FAILED  web: no such process" in result.out
+    assert "FAILED  web3  web: no such process" in result.out
 
 
 def test_what_the_controller_says_of_the_hosts(controller: ScriptedController) -> None:
@@ -244,4 +244,4 @@ def test_a_silent_host_is_told_with_when_it_was_last_seen(controller: ScriptedCo
         outcome_of("web2", bucket="UNREACHABLE", error=error),
     ]
     result = stop(controller, "web", "--all-hosts", "-y")
-    assert "web2  UNREACHABLE  no route to web2:7601 (last seen 4m ago)" in result.out
+    assert "UNREACHABLE  web2  no route to web2:7601 (last seen 4m ago)" in result.out

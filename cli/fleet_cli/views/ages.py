@@ -1,5 +1,7 @@
 """How long ago, in the words of a glance."""
 
+from collections.abc import Iterable
+
 from fleet_cli.answers import Reachability
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -27,9 +29,15 @@ def since(reachability: Reachability | None, now: float) -> float | None:
     return None
 
 
-def seen_text(reachability: Reachability | None, now: float) -> str:
-    """`(last seen 4m ago)`, `(never seen)`, or nothing when nobody keeps track."""
-    if reachability is None:
-        return ""
-    age = since(reachability, now)
-    return "(never seen)" if age is None else f"(last seen {age_text(age)})"
+def seen_text(reachabilities: Iterable[Reachability], now: float) -> str:
+    """`(last seen 4m ago)`, `(last seen 4m ago to 2d ago, 3 never seen)`; nothing for no host."""
+    ages = [since(reachability, now) for reachability in reachabilities]
+    seen = sorted(age for age in ages if age is not None)
+    never = len(ages) - len(seen)
+    parts = []
+    if seen:
+        first, last = age_text(seen[0]), age_text(seen[-1])
+        parts.append(f"last seen {first}" if first == last else f"last seen {first} to {last}")
+    if never:
+        parts.append(f"{never} never seen" if seen else "never seen")
+    return f"({', '.join(parts)})" if parts else ""

@@ -14,10 +14,13 @@ from fleet_api.rows import display_name
 from fleet_cli.answers import Bucket, Change, HostAnswer
 from fleet_cli.views import lines
 from fleet_cli.views.ages import age_text, seen_text, since
+from fleet_cli.views.reasons import SHORT
 from fleet_cli.views.text import STATE_COLOURS, columns, pad, paint, shown, wrap_hosts, wrap_words
 
 _LONGEST_NAME = 32
 _FEWEST_COLUMNS = 24
+_MOST_TROUBLE_LINES = 12
+_ANSWERED = frozenset({Bucket.OK, Bucket.FAILED, Bucket.REFUSED})
 _EXPLAINED_STATES = frozenset({"FATAL", "BACKOFF"})
 _FIRST = ["RUNNING", "STARTING", "BACKOFF", "STOPPING", "STOPPED", "EXITED", "FATAL", "UNKNOWN"]
 
@@ -80,40 +83,23 @@ def change(
 
 def trouble(answers: Sequence[HostAnswer], width: int | None, has_colour: bool, now: float) -> str:
     """Every host that did not answer, or not in full, with the true reason and when it was last seen."""
-    equal: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for answer in answers:
-        reachability = answer.reachability
-        if answer.error is not None:
-            seen = "" if answer.bucket in {Bucket.FAILED, Bucket.REFUSED} else seen_text(reachability, now)
-            equal[answer.bucket.words.upper(), f"{answer.error['message']} {seen}".rstrip()].append(
-                answer.host
-            )
-        elif answer.bucket not in {Bucket.OK, Bucket.FAILED, Bucket.REFUSED}:
-            equal[answer.bucket.words.upper(), seen_text(reachability, now) or "no reason given"].append(
-                answer.host
-            )
-        elif reachability is not None and reachability.state == "late":
-            age = since(reachability, now)
-            equal["LATE", f"shown as of {'long ago' if age is None else age_text(age)}"].append(answer.host)
-        for error in answer.errors:
-            equal["FAILED", error["message"]].append(answer.host)
-        if answer.is_behind:
-            equal["LATE", "may be shown as before your last change"].append(answer.host)
-    table = [(hosts_text(hosts), bucket, why) for (bucket, why), hosts in equal.items()]
-    table.sort(key=lambda line: (line[1], line[0]))
-    name_width = max([0, *(min(columns(hosts), _LONGEST_NAME) for hosts, _, _ in table)])
-    state_width = max([0, *(len(bucket) for _, bucket, _ in table)])
-    indent = name_width + 2 + state_width + 2
+    table = sorted((bucket, hosts_text(hosts), why) for bucket, hosts, why in _troubles(answers, now))
+    state_width = max([0, *(len(bucket) for bucket, _, _ in table)])
+    hosts_width = max([0, *(min(columns(hosts), _LONGEST_NAME) for _, hosts, _ in table)])
+    indent = state_width + 2
     result = []
-    for hosts, bucket, why in table:
+    for bucket, hosts, why in table:
         cell = paint(pad(bucket, state_width), STATE_COLOURS.get(bucket, ""), has_colour)
-        texts = wrap_words(shown(why), _room(width, indent))
-        if columns(hosts) <= name_width:
-            result.append(f"{pad(hosts, name_width)}  {cell}  {texts[0]}".rstrip())
+        if columns(hosts) <= hosts_width:
+            place = indent + hosts_width + 2
+            first, *more = wrap_words(shown(why), _room(width, place))
+            result.append(f"{cell}  {pad(hosts, hosts_width)}  {first}".rstrip())
         else:
-            result += wrap_hosts(hosts, width)
-            result.append(f"{' ' * name_width}  {cell}  {texts[0]}".rstrip())
-        result += [" " * indent + text for text in texts[1:]]
+            place = indent + 2
+            first, *others = wrap_hosts(hosts, _room(width, indent), _MOST_TROUBLE_LINES)
+            result += [f"{cell}  {first}", *(" " * indent + text for text in others)]
+            more = wrap_words(shown(why), _room(width, place))
+        result += [" " * place + text for text in more]
     return "\n".join(result)
 
 
@@ -124,7 +110,7 @@ def hints(answers: Iterable[HostAnswer]) -> list[str]:
         for error in [answer.error, *answer.errors]:
             if error is not None and error["hint"]:
                 cures[error["hint"]].append(answer.host)
-    return [f"hint ({hosts_text(dict.fromkeys(hosts))}): {shown(cure)}" for cure, hosts in cures.items()]
+    return [f"hint ({short_hosts(dict.fromkeys(hosts))}): {shown(cure)}" for cure, hosts in cures.items()]
 
 
 def hosts_text(names: Iterable[str]) -> str:
@@ -140,6 +126,34 @@ def short_hosts(names: Iterable[str], width: int = 60) -> str:
     """A folded host set for the middle of a sentence."""
     pieces = wrap_hosts(hosts_text(names), width, 1)
     return " ".join(pieces).removesuffix(", all with -o wide")
+
+
+def _troubles(answers: Sequence[HostAnswer], now: float) -> Iterable[tuple[str, list[str], str]]:
+    """What is wrong, with the hosts that have it in common: bucket, hosts, reason."""
+    silent: dict[tuple[str, str], list[HostAnswer]] = defaultdict(list)
+    told: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for answer in answers:
+        bucket = answer.bucket.words.upper()
+        if answer.error is not None:
+            code, message = answer.error["code"], answer.error["message"]
+            silent[bucket, code if code in SHORT else message].append(answer)
+        elif answer.bucket not in _ANSWERED:
+            silent[bucket, ""].append(answer)
+        elif answer.reachability is not None and answer.reachability.state == "late":
+            age = since(answer.reachability, now)
+            told["LATE", f"shown as of {'long ago' if age is None else age_text(age)}"].append(answer.host)
+        for error in answer.errors:
+            told["FAILED", error["message"]].append(answer.host)
+        if answer.is_behind:
+            told["LATE", "may be shown as before your last change"].append(answer.host)
+    for (bucket, code), alike in silent.items():
+        messages = {answer.error["message"] for answer in alike if answer.error is not None}
+        why = SHORT[code] if len(messages) > 1 else next(iter(messages), "no reason given")
+        away = [answer.reachability for answer in alike if answer.bucket not in _ANSWERED]
+        seen = seen_text((reach for reach in away if reach is not None and reach.state != "connected"), now)
+        yield bucket, [answer.host for answer in alike], f"{why} {seen}".rstrip()
+    for (bucket, why), hosts in told.items():
+        yield bucket, hosts, why
 
 
 def _render(table: Sequence[_Line], width: int | None, has_colour: bool) -> str:
@@ -175,4 +189,4 @@ def _state_order(state: str) -> tuple[int, str]:
 
 
 def _join(*blocks: str) -> str:
-    return "\n".join(block for block in blocks if block)
+    return "\n\n".join(block for block in blocks if block)

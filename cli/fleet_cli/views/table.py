@@ -41,7 +41,8 @@ def wide_status(answers: Sequence[HostAnswer], has_colour: bool, now: float) -> 
         for row in sorted(answer.rows, key=sort_key):
             is_fresh = answer.bucket in {Bucket.OK, Bucket.FAILED}
             state = row["state"] if is_fresh else answer.bucket.words.upper()
-            description = row["description"] if is_fresh else f"was {row['state']}"
+            was = row["description"] if row["state"] == "UNKNOWN" else f"was {row['state']}"
+            description = row["description"] if is_fresh else was
             name = display_name(row["group"], row["name"])
             table.append((answer.host, name, state, str(row["run"]), as_of, description))
         if answer.bucket is not Bucket.OK and (answer.error or not answer.rows):

@@ -57,7 +57,7 @@ def test_many_hosts() -> None:
         result = run("pid", "w", "--all-hosts", *plain_flags(controller))
         assert result.code == 4
         assert result.out == "web1 w 11\nweb2 w 22\n"
-        assert "web3  UNREACHABLE  web3:7601 refuses connections" in result.err
+        assert "UNREACHABLE  web3  web3:7601 refuses connections" in result.err
         controller.on_status = lambda request: [status_of("web1", process_row("w", pid=11))]
         assert run("pid", "w", "-H", "web1", *plain_flags(controller)) == Result(0, "11\n", "")
         document = run("pid", "w", "-H", "web1", "-o", "json", *plain_flags(controller)).json

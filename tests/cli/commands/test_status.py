@@ -153,7 +153,8 @@ def test_many_hosts_are_folded(controller: ScriptedController) -> None:
         "web  RUNNING  3/4  web[1-3]\n"
         "     FATAL    1/4  web4\n"
         "       spawn error\n"
-        "web5  UNREACHABLE  web5:7601 refuses connections (last seen 4m ago)\n",
+        "\n"
+        "UNREACHABLE  web5  web5:7601 refuses connections (last seen 4m ago)\n",
         "hint (web5): is the agent running there?\n5 hosts: 4 ok, 1 unreachable\n",
     )
     request = controller.last(controller_pb2.GetStatusRequest)

@@ -34,6 +34,11 @@ def test_the_controllers_own_measure_is_preferred() -> None:
 
 
 def test_seen() -> None:
-    assert seen_text(Reachability("unreachable", age_seconds=240.0), 0.0) == "(last seen 4m ago)"
-    assert seen_text(Reachability("unreachable"), 0.0) == "(never seen)"
-    assert seen_text(None, 0.0) == ""
+    four_minutes, two_days = (Reachability("unreachable", age_seconds=age) for age in (240.0, 180000.0))
+    never = Reachability("unreachable")
+    assert seen_text([four_minutes], 0.0) == "(last seen 4m ago)"
+    assert seen_text([four_minutes, four_minutes], 0.0) == "(last seen 4m ago)"
+    assert seen_text([two_days, four_minutes], 0.0) == "(last seen 4m ago to 2d ago)"
+    assert seen_text([never, four_minutes, never], 0.0) == "(last seen 4m ago, 2 never seen)"
+    assert seen_text([never, never], 0.0) == "(never seen)"
+    assert seen_text([], 0.0) == ""

@@ -18,17 +18,21 @@ CONNECTED = Reachability("connected", age_seconds=0.1)
 CHANGE = Change("restart", ("web",), "op", "key", "alice")
 
 
-def error(message: str, hint: str = "") -> ErrorRow:
-    return ErrorRow(code="X", message=message, hint=hint)
+def error(message: str, hint: str = "", code: str = "X") -> ErrorRow:
+    return ErrorRow(code=code, message=message, hint=hint)
 
 
 def silent(
-    host: str, message: str = "refuses connections", hint: str = "", age: float | None = 250.0
+    host: str,
+    message: str = "refuses connections",
+    hint: str = "",
+    age: float | None = 250.0,
+    code: str = "X",
 ) -> HostAnswer:
     return HostAnswer(
         host,
         Bucket.UNREACHABLE,
-        error(f"{host}:7601 {message}", hint),
+        error(f"{host}:7601 {message}", hint, code),
         reachability=Reachability("unreachable", age_seconds=age),
     )
 
@@ -73,7 +77,8 @@ web               RUNNING      118/120  web[1-60,63-120]
                   UNREACHABLE    1/120  web62
 worker:worker_00  RUNNING      118/119  web[1-6,8-61,63-120]
                   BACKOFF        1/119  web7
-web62  UNREACHABLE  web62:7601 refuses connections (last seen 4m ago)"""
+
+UNREACHABLE  web62  web62:7601 refuses connections (last seen 4m ago)"""
 
 
 def test_status_at_80_columns() -> None:
@@ -111,13 +116,38 @@ def test_every_silent_host_is_named_with_its_own_reason() -> None:
         HostAnswer("web8", Bucket.FAILED, errors=[error("x: no such process")]),
     ]
     assert folded.status(answers, 80, False, 0.0).splitlines() == [
-        "web[7-8]  FAILED       x: no such process",
-        "web5      LATE         shown as of 12s ago",
-        "web6      LATE         may be shown as before your last change",
-        "web4      REFUSED      not allowed to read",
-        "web3      TIMED OUT    (last seen 7s ago)",
-        "web1      UNREACHABLE  web1:7601 refuses connections (last seen 4m ago)",
-        "web2      UNREACHABLE  web2:7601 has no route (never seen)",
+        "FAILED       web[7-8]  x: no such process",
+        "LATE         web5      shown as of 12s ago",
+        "LATE         web6      may be shown as before your last change",
+        "REFUSED      web4      not allowed to read",
+        "TIMED OUT    web3      no reason given (last seen 7s ago)",
+        "UNREACHABLE  web1      web1:7601 refuses connections (last seen 4m ago)",
+        "UNREACHABLE  web2      web2:7601 has no route (never seen)",
+    ]
+
+
+def test_hosts_with_one_reason_in_common_are_told_together() -> None:
+    answers = [
+        silent(f"web{number}", age=60.0 * number, code="CONNECTION_REFUSED") for number in range(1, 61)
+    ]
+    answers += [silent(f"db{number}", age=None, code="NOT_ANSWERING") for number in (1, 2)]
+    answers.append(silent("lone", "has no route", code="NO_ROUTE"))
+    assert folded.status(answers, 80, False, 0.0).splitlines() == [
+        "UNREACHABLE  db[1-2]    no answer (never seen)",
+        "UNREACHABLE  lone       lone:7601 has no route (last seen 4m ago)",
+        "UNREACHABLE  web[1-60]  connection refused (last seen 1m ago to 1h ago)",
+    ]
+
+
+def test_a_long_list_of_silent_hosts_has_lines_of_its_own() -> None:
+    names = [f"{letter * 12}.example.org" for letter in "abcd"]
+    answers = [silent(name, code="CONNECTION_REFUSED") for name in names]
+    assert folded.status(answers, 60, False, 0.0).splitlines() == [
+        "UNREACHABLE  aaaaaaaaaaaa.example.org,",
+        "             bbbbbbbbbbbb.example.org,",
+        "             cccccccccccc.example.org,",
+        "             dddddddddddd.example.org",
+        "               connection refused (last seen 4m ago)",
     ]
 
 
@@ -136,6 +166,8 @@ def test_hints_are_told_once_with_the_hosts_they_are_for() -> None:
         silent("web3", hint="fix DNS"),
     ]
     assert folded.hints(answers) == ["hint (web[1-2]): start it", "hint (web3): fix DNS"]
+    many = [silent(f"{chr(97 + number) * 9}.example.org", hint="start it") for number in range(26)]
+    assert folded.hints(many) == ["hint (aaaaaaaaa.example.org,bbbbbbbbb.example.org, ... 24 more): start it"]
 
 
 def test_change() -> None:
@@ -154,7 +186,8 @@ def test_change() -> None:
         "web  restarted            118/119  web[1-118]",
         "     ERROR (spawn error)    1/119  web119",
         "       can't find command 'nginx'",
-        "web120  UNKNOWN  the answer never came",
+        "",
+        "UNKNOWN  web120  the answer never came",
     ]
 
 
