@@ -90,6 +90,15 @@ def test_what_nobody_wrote_is_passed_over(tmp_path: Path, line: str) -> None:
     assert results.result("k") is None
 
 
+def test_a_file_of_another_version_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "results"
+    Results(str(path), 100.0).note_begun("k", BEGUN, 100.0)
+    text = path.read_text()
+    assert text.startswith('{"v": 1}\n')
+    path.write_text(text.replace('"v": 1', '"v": 2', 1))
+    assert Results(str(path), 100.0).begun("k") is None
+
+
 def test_without_a_place_to_write_results_are_known_in_memory_and_written_later(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "results"
     results = Results(str(path), 100.0)
