@@ -2,6 +2,7 @@
 
 Kept in a file of the runtime folder, one line a fact, so that a new supervisor knows them too:
 
+    {"v":1}
     {"t":1790000000.1,"key":"k1","begun":{"id":"op-7","verb":"restart","runs":{"web:web":3}}}
     {"t":1790000003.2,"key":"k1","result":{…}}
 """
@@ -11,6 +12,7 @@ import json
 import os
 from typing import Any, NamedTuple
 
+VERSION = 1
 MAX_RESULTS = 10_000
 MAX_AGE_SECONDS = 86_400.0
 MAX_BYTES = 16 * 1024 * 1024
@@ -87,8 +89,11 @@ class Results:
         with contextlib.suppress(OSError), open(self._path, "rb") as file:
             for line in file:
                 # What nobody of this version wrote is passed over, and so is a torn line.
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    self._take(json.loads(line))
+                with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                    entry = json.loads(line)
+                    if entry.get("v", VERSION) != VERSION:
+                        break
+                    self._take(entry)
         self._forget(now)
 
     def _take(self, entry: dict[str, Any]) -> None:
@@ -116,6 +121,7 @@ class Results:
         self._give_up_file()
         draft = f"{self._path}.draft"
         with open(draft, "wb") as file:
+            file.write(json.dumps({"v": VERSION}).encode("ascii") + b"\n")
             for key, known in self._known.items():
                 entry: dict[str, Any] = {"t": known.wall, "key": key}
                 if known.begun:
