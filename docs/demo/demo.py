@@ -21,6 +21,7 @@ Try it from a second terminal:
     fleetctl status 'worker:*' -H 'host[1-3]' -o wide
     fleetctl restart web -H @blue
     fleetctl tail -f logger -H 'host1,host2'
+    fleetctl start stubborn -H host5
     fleetctl stop stubborn -H host5          # heeds no SIGTERM: killed after 2 s
     fleetctl hosts
     fleet-agent check {folder}/host1/agent.conf

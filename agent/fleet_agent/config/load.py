@@ -1,6 +1,6 @@
 """Loads a configuration file: every problem at once, and the whole of it checked, or nothing.
 
-Called by the supervisor at its start and at each reload, and by `fleet-agent check`.
+Called by the supervisor when the agent starts, and by `fleet-agent check`.
 """
 
 import os
