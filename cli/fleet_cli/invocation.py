@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TextIO
 
 from fleet_api.errors import FleetError
+from fleet_api.rows import ErrorRow
 
 from fleet_cli.retry import Retry
 from fleet_cli.terminal import Terminal
@@ -39,13 +40,14 @@ class Invocation(NamedTuple):
             self.stderr.write(text + "\n")
             self.stderr.flush()
 
-    def tell_error(self, error: FleetError) -> None:
+    def tell_error(self, error: FleetError | ErrorRow) -> None:
         """What is wrong and what to do about it."""
         from fleet_cli.views.text import shown
 
-        self.tell(f"error: {shown(error.message)}")
-        if error.hint:
-            self.tell(f"hint: {shown(error.hint)}")
+        row = error.to_wire() if isinstance(error, FleetError) else error
+        self.tell(f"error: {shown(row['message'])}")
+        if row["hint"]:
+            self.tell(f"hint: {shown(row['hint'])}")
 
     def retry(self) -> Retry:
         """Fresh patience."""

@@ -201,8 +201,7 @@ def _print_end(
     if is_local:
         for answer in answers:
             if answer.error is not None:
-                error = answer.error
-                invocation.tell_error(FleetError(error["code"], error["message"], error["hint"]))
+                invocation.tell_error(answer.error)
         return
     from fleet_cli.views import folded
 

@@ -1,11 +1,14 @@
 """`fleetctl pid`: process ids, bare."""
 
+from collections import defaultdict
+from typing import NamedTuple
+
 import typer
-from fleet_api.errors import BadRequest, FleetError
+from fleet_api.errors import BadRequest
 from fleet_api.rows import display_name
 
 from fleet_cli import exit_codes, programs
-from fleet_cli.answers import HostAnswer, settle_read
+from fleet_cli.answers import Bucket, HostAnswer, settle_read
 from fleet_cli.options import Output, OutputOption, Programs, Target, targeted
 from fleet_cli.views import folded, table
 from fleet_cli.views.text import shown
@@ -13,10 +16,19 @@ from fleet_cli.views.text import shown
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+class _Found(NamedTuple):
+    host: str
+    group: str
+    name: str
+    pid: int
+
+
 @app.command()
 @targeted
 def pid(target: Target, names: Programs = None, output: OutputOption = Output.TABLE) -> int:
-    """Print the pid of each process, 0 when it does not run; without a name, the agent's own.
+    """Print the pid of each process in the order asked for, 0 when it does not run.
+
+    Without a name it is the agent's own. Of several hosts, each pid stands behind its host and process.
 
     Exit code: 3 when one does not run, 2 when a name is unknown, 4 when a host did not answer.
     """
@@ -27,10 +39,10 @@ def pid(target: Target, names: Programs = None, output: OutputOption = Output.TA
             )
         with target.connect() as controller:
             answers = settle_read(list(controller.status(target.hosts, names)))
-        return _report(target, answers, output, is_local=False)
+        return _report(target, names, answers, output, is_local=False)
     if not names:
         return _keeper(target, output)
-    return _report(target, [target.agent().status(names)], output, is_local=True)
+    return _report(target, names, [target.agent().status(names)], output, is_local=True)
 
 
 def _keeper(target: Target, output: Output) -> int:
@@ -44,39 +56,61 @@ def _keeper(target: Target, output: Output) -> int:
     return exit_codes.OK
 
 
-def _report(target: Target, answers: list[HostAnswer], output: Output, *, is_local: bool) -> int:
-    invocation = target.invocation
-    records = [
-        (answer.host, row["group"], row["name"], row["pid"])
+def _report(
+    target: Target, names: list[str], answers: list[HostAnswer], output: Output, *, is_local: bool
+) -> int:
+    found = _found(answers, names)
+    _print(target, found, output, is_bare=is_local or len(answers) == 1, is_local=is_local)
+    _tell(target, answers, is_local=is_local)
+    code = exit_codes.of_buckets(answer.bucket for answer in answers)
+    if code == exit_codes.OK and any(one.pid == 0 for one in found):
+        return exit_codes.NOT_AS_WANTED
+    return code
+
+
+def _found(answers: list[HostAnswer], names: list[str]) -> list[_Found]:
+    """Host by host; within one, in the order of the names: a bare number has nothing else to tell it by."""
+    return [
+        _Found(answer.host, row["group"], row["name"], row["pid"])
         for answer in sorted(answers, key=lambda answer: answer.host)
-        for row in sorted(answer.rows, key=table.sort_key)
+        if answer.bucket in {Bucket.OK, Bucket.FAILED}
+        for row in (sorted(answer.rows, key=table.sort_key) if "all" in names else answer.rows)
     ]
+
+
+def _print(target: Target, found: list[_Found], output: Output, *, is_bare: bool, is_local: bool) -> None:
+    invocation = target.invocation
     if output in {Output.JSON, Output.JSONL}:
         from fleet_cli.views import json
 
-        entries = [
-            {"host": host, "group": group, "name": name, "pid": pid} for host, group, name, pid in records
-        ]
-        invocation.print(json.plain("pid", {"processes": entries}))
+        invocation.print(json.plain("pid", {"processes": [one._asdict() for one in found]}))
+    elif output is Output.WIDE:
+        lines = [(one.host, display_name(one.group, one.name), str(one.pid)) for one in found]
+        invocation.print(table.grid([("HOST", "PROCESS", "PID"), *lines], 2, False))
     else:
-        for host, group, name, number in records:
-            place = (
-                "" if is_local or len(answers) == 1 else f"{shown(host)} {shown(display_name(group, name))} "
-            )
-            invocation.print(f"{place}{number}")
+        for one in found:
+            name = shown(display_name(one.group, one.name))
+            place = name if is_local else f"{shown(one.host)} {name}"
+            if output is Output.NAME:
+                invocation.print(place)
+            else:
+                invocation.print(str(one.pid) if is_bare else f"{place} {one.pid}")
+
+
+def _tell(target: Target, answers: list[HostAnswer], *, is_local: bool) -> None:
+    """What has no pid, and why."""
+    invocation = target.invocation
+    missing: dict[str, list[str]] = defaultdict(list)
     for answer in answers:
         for error in answer.errors:
-            line = f"No such process {programs.subject(error['message']) or error['message']}"
-            invocation.tell(shown(line if is_local else f"{answer.host}: {line}"))
+            term = programs.subject(error["message"]) or error["message"]
+            missing[f"No such process {term}"].append(answer.host)
         if is_local and answer.error is not None:
-            invocation.tell_error(FleetError(**answer.error))
+            invocation.tell_error(answer.error)
+    for line, hosts in missing.items():
+        invocation.tell(shown(line if is_local else f"{folded.short_hosts(hosts)}: {line}"))
     if not is_local:
-        invocation.tell(
-            folded.trouble([answer._replace(errors=()) for answer in answers], None, False, invocation.wall())
-        )
+        silent = [answer._replace(errors=()) for answer in answers]
+        invocation.tell(folded.trouble(silent, None, False, invocation.wall()))
         for hint in folded.hints(answers):
             invocation.tell(hint)
-    code = exit_codes.of_buckets(answer.bucket for answer in answers)
-    if code == exit_codes.OK and any(number == 0 for *_, number in records):
-        return exit_codes.NOT_AS_WANTED
-    return code
