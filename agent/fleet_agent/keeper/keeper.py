@@ -91,9 +91,10 @@ class Keeper:
         for fd, _ in self._epoll.poll(self._timeout()):
             if fd == woken:
                 _drain(woken)
+                # Only now: the kernel looks through every child that we have.
+                self._reap()
             elif fd in self._adopted:
                 self._adopted_ended(fd)
-        self._reap()
         while self._signals:
             self._asked(self._signals.popleft())
         self._handle_some()
