@@ -23,7 +23,7 @@ from real.waiting import wait_for
 
 BIN = Path(sys.executable).parent
 CONTROLLER = "main"
-IMPATIENT = {"heartbeat": 0.3, "connect_timeout": 1.0}
+IMPATIENT = {"heartbeat": 0.8, "connect_timeout": 1.0}
 """Settings of a controller that finds out soon who has fallen silent; units: seconds."""
 
 
