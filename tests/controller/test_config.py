@@ -1,3 +1,5 @@
+"""The controller's configuration: all that can be set, and every problem at once."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""The inventory file: hosts from expressions, every problem at once, changes seen."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""One line for each event, and never a wait for its reader."""
+
 import io
 import re
 

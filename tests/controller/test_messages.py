@@ -1,3 +1,5 @@
+"""Messages of the watch stream as facts."""
+
 import pytest
 from fleet_api import wire
 from fleet_api.v1 import agent_pb2, types_pb2

@@ -1,3 +1,5 @@
+"""The inventory's groups."""
+
 import pytest
 from fleet_controller.model import Host, Inventory
 

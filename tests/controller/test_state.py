@@ -1,3 +1,5 @@
+"""The fleet in memory: facts go in, inventories change, readers wait."""
+
 import asyncio
 
 from fleet_api.v1 import types_pb2

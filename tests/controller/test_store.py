@@ -1,3 +1,5 @@
+"""The controller's folder: its epoch, its lock, its endpoint."""
+
 import json
 import os
 from pathlib import Path

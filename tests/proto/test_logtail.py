@@ -1,3 +1,5 @@
+"""A log is read to its end over rotations, from any cursor, and gaps are told."""
+
 import os
 from pathlib import Path
 

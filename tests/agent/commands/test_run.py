@@ -1,3 +1,5 @@
+"""`fleet-agent run` and the other subcommands: their options and how mistakes are told."""
+
 import os
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Fixtures: a real keeper that ends with the test."""
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""A new keeper finds what a killed one held, by records, FIFOs and the kernel."""
+
 import os
 import signal
 import sys

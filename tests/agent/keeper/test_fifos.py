@@ -1,3 +1,5 @@
+"""FIFOs of a run: no reader is missed by a writer, and the end is seen."""
+
 import os
 import select
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The agent's folders: private, locked, and refused by name where they are not ours."""
+
 import os
 import stat
 import subprocess

@@ -1,3 +1,5 @@
+"""Runs, from spawn to release: what a child finds, and what is told of its end."""
+
 import json
 import os
 import signal

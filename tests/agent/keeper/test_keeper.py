@@ -1,3 +1,5 @@
+"""A real keeper whose supervisor is the test: links, deaths, signals of the agent, leaving."""
+
 import os
 import resource
 import signal

@@ -1,3 +1,5 @@
+"""The keeper's words on stderr wait for nobody."""
+
 import os
 import subprocess
 import sys

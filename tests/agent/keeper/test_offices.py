@@ -1,3 +1,5 @@
+"""The lives of supervisor and gateway: pauses between starts, and who is given up when."""
+
 import os
 import signal
 import socket

@@ -1,3 +1,5 @@
+"""What /proc tells of living, dead and strangely named processes."""
+
 import os
 import subprocess
 from pathlib import Path

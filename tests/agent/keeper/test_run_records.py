@@ -1,3 +1,5 @@
+"""Run records survive the disk, and a torn one costs no run."""
+
 import json
 import os
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""A child gets its user, limits, signals and descriptors, and nothing of its starter."""
+
 import json
 import os
 import resource

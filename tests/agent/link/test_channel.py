@@ -1,3 +1,5 @@
+"""Frames and descriptors over a real socket pair, in bursts, cut short, and from rude peers."""
+
 import json
 import os
 import random

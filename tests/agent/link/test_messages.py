@@ -1,3 +1,5 @@
+"""Messages survive the wire between versions."""
+
 import json
 from typing import Any, get_args
 

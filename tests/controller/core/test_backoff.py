@@ -1,3 +1,5 @@
+"""Pauses between dials: laws for any throw of the dice."""
+
 import pytest
 from fleet_controller.core import backoff
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""Who may go next: every host once, never more at once than the limit."""
+
 import pytest
 from fleet_controller.core import fanout
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""What is known of one host: histories as data, and laws against a model."""
+
 import pytest
 from fleet_api.errors import Unavailable
 from fleet_controller.core import fleet

@@ -1,3 +1,5 @@
+"""When a silent host is late, and when it is lost."""
+
 import pytest
 from fleet_controller.core import lease
 from fleet_controller.model import Reach

@@ -1,3 +1,5 @@
+"""Every error and every answer has its bucket."""
+
 import pytest
 from fleet_api.errors import BadRequest, Broken, Conflict, Denied, FleetError, NotFound, Unavailable
 from fleet_controller.core import outcome

@@ -1,3 +1,5 @@
+"""What a new inventory changes, host by host."""
+
 import pytest
 from fleet_controller.core import reconcile
 from fleet_controller.model import Host, Inventory

@@ -1,3 +1,5 @@
+"""Which hosts an expression means, and what is refused."""
+
 import pytest
 from fleet_api.errors import BadRequest
 from fleet_controller.core import targets

@@ -1,3 +1,5 @@
+"""The activity log: supervisord's lines, levels, and a stdout that nobody reads."""
+
 import time
 from pathlib import Path
 

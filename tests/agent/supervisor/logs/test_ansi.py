@@ -1,3 +1,5 @@
+"""Escape sequences are removed, however the stream is cut."""
+
 import itertools
 
 import pytest

@@ -1,3 +1,5 @@
+"""One path is one log, however many write to it or follow it."""
+
 import os
 import socket
 import subprocess

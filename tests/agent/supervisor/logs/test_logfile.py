@@ -1,3 +1,5 @@
+"""One log file: rotation, modes, troubles of the disk, and positions that last."""
+
 import os
 import stat
 from pathlib import Path

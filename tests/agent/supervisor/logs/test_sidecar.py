@@ -1,3 +1,5 @@
+"""Positions in a log are found again after kills, rotations and strangers."""
+
 import os
 from pathlib import Path
 

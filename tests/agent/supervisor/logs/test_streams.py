@@ -1,3 +1,5 @@
+"""The way of one chunk from FIFO to log, step by step."""
+
 import os
 import time
 from collections.abc import Iterator
