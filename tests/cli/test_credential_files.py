@@ -82,5 +82,7 @@ def test_a_folder_open_to_writers_is_refused(tmp_path: Path, mode: int) -> None:
 
 def test_a_folder_that_others_may_only_read_will_do(tmp_path: Path) -> None:
     folder = tmp_path / "readable"
-    folder.mkdir(mode=0o755)
+    folder.mkdir()
+    folder.chmod(0o755)
     files.make_folder(str(folder))
+    assert folder.stat().st_mode & 0o7777 == 0o755

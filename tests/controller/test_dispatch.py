@@ -152,7 +152,7 @@ def test_a_lost_answer_is_settled_by_its_key(tmp_path: Path) -> None:
             async with asyncio.TaskGroup() as tasks:
                 operating = tasks.create_task(controller.operate(order("web1")))
                 await wait_until(lambda: agent.carried_out == 1 and not agent.loses_answer)
-                await asyncio.sleep(0.2)
+                await wait_until(lambda: "host lost host=web1" in controller.log)
                 await agent.start()
             answer = operating.result()["web1"]
             assert answer.bucket == Outcome.OK, answer
@@ -218,7 +218,7 @@ def test_a_change_for_a_host_whose_gateway_is_being_replaced_arrives(tmp_path: P
             await agent.stop()
             async with asyncio.TaskGroup() as tasks:
                 operating = tasks.create_task(controller.operate(order("web1")))
-                await asyncio.sleep(0.3)
+                await wait_until(lambda: "operation asked" in controller.log)
                 await agent.start()
             assert operating.result()["web1"].bucket == Outcome.OK
             assert agent.carried_out == 1

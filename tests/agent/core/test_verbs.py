@@ -77,5 +77,9 @@ def test_what_an_earlier_supervisor_got_done(verb: Verb, state: State, run: int,
 @pytest.mark.parametrize("verb", [Verb.START, Verb.STOP, Verb.RESTART])
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_has_a_beginning_and_a_judgement(verb: Verb, state: State) -> None:
-    begin(verb, Process(state=state))
-    judge(verb, Process(state=state, run=2), 1)
+    beginning = begin(verb, Process(state=state))
+    assert (beginning.stop or beginning.start) is (beginning.verdict is None), (
+        "it is done or there is something to do"
+    )
+    verdict = judge(verb, Process(state=state, run=2, reason="why"), 1)
+    assert verdict is None or verdict.reason
