@@ -63,6 +63,7 @@ class FakeSupervisor:
             "ping": lambda frame: {"monotonic": time.monotonic(), "sequence": self.sequence},
             "operate": self._operate,
             "operation": self._operation,
+            "serving": lambda frame: {},
         }
         self.streams: dict[str, Callable[[int, Frame], None]] = {"watch": self._watch}
         self.seen: list[Frame] = []

@@ -1,7 +1,8 @@
 """The gateway: talks gRPC with controllers and operators, as a user without rights.
 
 Started by the keeper: `python -P .../gateway/main.py --link-fd 3 [--port-fd 4]`. It learns all it needs
-over the link, serves until the link ends, and leaves no trace. Exit codes: 0 the supervisor went away or
+over the link, serves until the link ends, and leaves no trace. Why it cannot serve it tells the supervisor,
+which logs it once, however often it tries. Exit codes: 0 the supervisor went away or
 SIGTERM, 1 it cannot serve with what it was given, 3 its address cannot be bound, 4 the link broke.
 """
 
@@ -26,8 +27,9 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 import grpc.aio
 from fleet_api import channel, tls
 from fleet_api.admission import Admission, Door
-from fleet_api.errors import BadRequest, FleetError
+from fleet_api.errors import BadRequest, Conflict, Denied, FleetError
 from fleet_api.frames import Frame
+from fleet_api.identity import Identity, Role
 from fleet_api.tls import Credentials
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -50,6 +52,7 @@ EXIT_NOT_BOUND = 3
 EXIT_LINK_BROKEN = 4
 
 START_SECONDS = 60.0
+TELL_SECONDS = 5.0
 DRAIN_SECONDS = 0.5
 MAX_CALLS = 5_000
 
@@ -64,8 +67,12 @@ class Setup(NamedTuple):
     user: User | None
 
     @classmethod
-    def from_frame(cls, frame: Frame) -> "Setup":
-        """Raises: BadRequest when an address or a user is missing, and what `tls.from_pem` raises."""
+    def from_frame(cls, frame: Frame, now: float) -> "Setup":
+        """`now`, in seconds since the epoch: when the certificate must be valid.
+
+        Raises: BadRequest when an address or a user is missing, Denied for a certificate of somebody else
+        than this host's agent, and what `tls.from_pem` raises.
+        """
         address = frame.get("listen")
         if not isinstance(address, str) or not address:
             raise BadRequest(
@@ -75,14 +82,25 @@ class Setup(NamedTuple):
         if frame.get("insecure_plaintext") is True:
             return cls(address, None, user)
         certificate, key, ca = (str(frame.get(part) or "").encode() for part in ("certificate", "key", "ca"))
-        return cls(address, tls.from_pem(certificate, key, ca), user)
+        credentials = tls.from_pem(certificate, key, ca, now)
+        _check_holder(credentials.identity, str(frame.get("host_id") or ""))
+        return cls(address, credentials, user)
+
+
+def _check_holder(holder: Identity, host_id: str) -> None:
+    if (holder.role, holder.name) != (Role.AGENT, host_id):
+        raise Denied(
+            "WRONG_CERTIFICATE",
+            f"the certificate is for {holder}; this host is agent/{host_id}",
+            f"set host_id in [fleet], or issue one: fleetctl pki issue agent {host_id}",
+        )
 
 
 async def serve(link_fd: int, port_fd: int | None) -> int:
     """Serve until the link ends or SIGTERM comes; the exit code."""
     link = Link(socket.socket(fileno=link_fd))
     try:
-        setup = Setup.from_frame(await link.call("configure", timeout_seconds=START_SECONDS))
+        setup = Setup.from_frame(await link.call("configure", timeout_seconds=START_SECONDS), time.time())
         confine(setup.user, port_fd)
         _warn(setup)
         facts = AgentFacts.from_hello(await link.call("hello", timeout_seconds=START_SECONDS))
@@ -90,8 +108,18 @@ async def serve(link_fd: int, port_fd: int | None) -> int:
     except FleetError as error:
         if not link.is_open:
             return _end_of(link)
-        log.error("cannot serve: %s%s", error, f" ({error.hint})" if error.hint else "")
+        await _tell(link, error)
         return EXIT_CANNOT_SERVE
+
+
+async def _tell(link: Link, problem: FleetError | None) -> None:
+    """Tell the supervisor that we serve, or why not; on stderr what it does not hear."""
+    try:
+        wire = None if problem is None else problem.to_wire()
+        await link.call("serving", timeout_seconds=TELL_SECONDS, error=wire)
+    except FleetError:
+        if problem is not None:
+            log.error("cannot serve: %s%s", problem, f" ({problem.hint})" if problem.hint else "")
 
 
 async def _serve(link: Link, setup: Setup, facts: AgentFacts) -> int:
@@ -110,11 +138,15 @@ async def _serve(link: Link, setup: Setup, facts: AgentFacts) -> int:
                 log.error("no status from the supervisor")
                 return EXIT_CANNOT_SERVE if link.is_open else _end_of(link)
             server = _server(service, Health(pulse, frozenset({_AGENT_SERVICE})), door)
-            if not _bind(server, setup):
+            try:
+                _bind(server, setup)
+            except Conflict as error:
+                await _tell(link, error)
                 return EXIT_NOT_BOUND
             terminated = asyncio.Event()
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
             await server.start()
+            await _tell(link, None)
             await _first_of(link.wait_until_ended(), terminated.wait())
             await server.stop(DRAIN_SECONDS)
             return _end_of(link)
@@ -158,14 +190,19 @@ def _call_failed(method: str, error: Exception) -> None:
     log.error("%s failed", method, exc_info=error)
 
 
-def _bind(server: grpc.aio.Server, setup: Setup) -> bool:
+def _bind(server: grpc.aio.Server, setup: Setup) -> None:
+    """Raises: Conflict when the address cannot be bound."""
     try:
         if setup.credentials is None:
-            return server.add_insecure_port(setup.address) != 0
-        return server.add_secure_port(setup.address, channel.server_credentials(setup.credentials)) != 0
+            server.add_insecure_port(setup.address)
+        else:
+            server.add_secure_port(setup.address, channel.server_credentials(setup.credentials))
     except RuntimeError as error:
-        log.error("cannot listen on %s: %s", setup.address, error)
-        return False
+        raise Conflict(
+            "PORT_IN_USE",
+            f"cannot listen on {setup.address}: {error}",
+            "another program listens there, or the port is below 1024, which takes a user with rights",
+        ) from error
 
 
 def _warn(setup: Setup) -> None:

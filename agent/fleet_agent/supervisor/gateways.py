@@ -29,9 +29,13 @@ MIN_LIFE_SECONDS = 10.0
 MIN_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 5.0
 LEAVING_SECONDS = 5.0
+# Of nobody there may be others, who could bind beside the gateway, or end it.
+_DEFAULT_USERS = ("fleet-agent", "nobody")
 QUICK_RETRY_SECONDS = 0.05
 QUICK_TRIES = 40
 SLOW_RETRY_SECONDS = 5.0
+REFUSED_PAUSE_SECONDS = 10.0
+"""After a gateway that said why it cannot serve: most likely somebody has to change a file first."""
 
 
 class Secrets(NamedTuple):
@@ -68,8 +72,11 @@ class Gateways:
         self._pause = 0.0
         self._tries = 0
         self._is_closed = False
+        self._is_refusing = False
         self.address = ""
         self.pid = 0
+        self.problem = ""
+        """Why nobody serves the port, in words."""
 
     def reserve(self, is_first: bool) -> None:
         """Reserve the port and see that the secrets can be read; without `listen` there is nothing to do.
@@ -103,7 +110,7 @@ class Gateways:
             # The gateway of the last supervisor may hold the port a moment longer.
             self._tries += 1
             if self._tries == QUICK_TRIES:
-                self._report(f"no gateway: {error.message}; trying on each {SLOW_RETRY_SECONDS:.0f} s")
+                self._note(f"{error.message}; trying on each {SLOW_RETRY_SECONDS:.0f} s")
             pause = QUICK_RETRY_SECONDS if self._tries < QUICK_TRIES else SLOW_RETRY_SECONDS
             self._loop.after(pause, self._try)
             return
@@ -138,6 +145,20 @@ class Gateways:
         _refuse_open_key(settings.key)
         return Secrets(_read(settings.certificate), _read(settings.key), _read(settings.ca))
 
+    def on_serving(self, error: FleetError | None) -> None:
+        """The gateway says that it serves, or why it cannot."""
+        self._is_refusing = error is not None
+        if error is None:
+            self._note("")
+        else:
+            self._note(f"{error.message} ({error.hint})" if error.hint else error.message)
+
+    def _note(self, problem: str) -> None:
+        """Remember why there is no gateway; it is told once, and so is its end."""
+        if problem != self.problem:
+            self.problem = problem
+            self._report(f"no gateway: {problem}" if problem else f"a gateway serves {self.address} again")
+
     def on_ended(self, message: GatewayEnded, now: float) -> None:
         """It ended: start it again, at once unless it died young."""
         if message.pid not in {0, self.pid}:
@@ -145,6 +166,9 @@ class Gateways:
             return
         self._close_session()
         self.pid = 0
+        if self._is_refusing:
+            self._loop.after(REFUSED_PAUSE_SECONDS, self._launch)
+            return
         young = now - self._began < MIN_LIFE_SECONDS
         self._pause = min(MAX_PAUSE_SECONDS, max(MIN_PAUSE_SECONDS, self._pause * 2)) if young else 0.0
         again = f"starting it again in {self._pause:.1f} s" if self._pause else "starting it again"
@@ -170,6 +194,7 @@ class Gateways:
         argv = [sys.executable, "-P", main, "--link-fd", "3", "--port-fd", "4"]
         self._close_session()
         self.pid = 0
+        self._is_refusing = False
         self._session = Session(
             self._loop, Channel(ours), GATEWAY_ACTOR, self._handler, self._on_session_end, is_gateway=True
         )
@@ -195,17 +220,20 @@ class Gateways:
             session.close()
 
     def _account(self) -> pwd.struct_passwd | None:
-        name = self._settings.gateway_user or ("nobody" if os.geteuid() == 0 else "")
-        if not name:
+        wanted = self._settings.gateway_user
+        names = (wanted,) if wanted else _DEFAULT_USERS if os.geteuid() == 0 else ()
+        for name in names:
+            try:
+                return pwd.getpwnam(name)
+            except KeyError:
+                continue
+        if not names:
             return None
-        try:
-            return pwd.getpwnam(name)
-        except KeyError as error:
-            raise BadRequest(
-                "UNKNOWN_USER",
-                f"[fleet] gateway_user: there is no user {name!r}",
-                "name an unprivileged user that exists",
-            ) from error
+        raise BadRequest(
+            "UNKNOWN_USER",
+            f"[fleet] gateway_user: there is no user {' or '.join(map(repr, names))}",
+            "name an unprivileged user that exists",
+        )
 
     def _reserve(self, may_move: bool) -> None:
         """Bind the port that is configured. Port 0 is the one of last time; `may_move`: or any other."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fleet_api.errors import BadRequest, Conflict, Denied, NotFound
+from fleet_api.errors import BadRequest, Conflict, Denied, NotFound, from_wire
 from fleet_api.frames import Frame
 from fleet_api.selection import Selection, select
 
@@ -86,6 +86,7 @@ class Requests:
             "open_log": self._open_log,
             "follow_log": self._follow_log,
             "configure": self._configure,
+            "serving": self._serving,
         }
 
     def handle(self, session: Session, number: int, verb: str, arguments: Frame) -> None:
@@ -148,6 +149,7 @@ class Requests:
                 "pid": identity.keeper_pid,
                 "supervisor_pid": os.getpid(),
                 "gateway_pid": self._gateways.pid,
+                "gateway_problem": self._gateways.problem,
                 "identifier": identity.identifier,
                 "start_time": identity.started_wall,
                 "position": self._watching.position(),
@@ -221,7 +223,7 @@ class Requests:
         )
 
     def _operation(self, session: Session, number: int, arguments: Frame) -> None:
-        session.answer(number, self._operations.result(text(arguments, "key")))
+        session.answer(number, self._operations.result(_line(arguments, "key")))
 
     def _watch(self, session: Session, number: int, arguments: Frame) -> None:
         self._watching.begin(session, number, arguments.get("after"))
@@ -272,10 +274,15 @@ class Requests:
         return spec.id, log
 
     def _configure(self, session: Session, number: int, arguments: Frame) -> None:
-        if not session.is_gateway:
-            raise Denied("GATEWAY_ONLY", "only the gateway may ask for its configuration")
+        _check_gateway(session)
         identity = self._identity
         session.answer(number, self._gateways.configuration(identity.host_id, identity.identifier))
+
+    def _serving(self, session: Session, number: int, arguments: Frame) -> None:
+        _check_gateway(session)
+        error = arguments.get("error")
+        self._gateways.on_serving(from_wire(error) if isinstance(error, dict) else None)
+        session.answer(number, {})
 
     def _select(self, terms: list[str]) -> Selection:
         patterns = sum(1 for term in terms if any(letter in term for letter in "*?["))
@@ -290,16 +297,21 @@ class Requests:
         return select(terms or ["all"], names)
 
 
+def _check_gateway(session: Session) -> None:
+    if not session.is_gateway:
+        raise Denied("GATEWAY_ONLY", "only the gateway may ask for its configuration, or say that it serves")
+
+
 def _ids(selection: Selection) -> list[str]:
     return [f"{group}:{name}" for group, name in selection.matched]
 
 
-def _line(context: Frame, key: str, longest: int = MAX_WORD) -> str:
-    """A text of the operation context, which stands in logs and is kept: short, and one line.
+def _line(arguments: Frame, key: str, longest: int = MAX_WORD) -> str:
+    """A text that stands in logs and is kept: short, and one line.
 
     Raises: BadRequest when it is something else.
     """
-    value = text(context, key)
+    value = text(arguments, key)
     if len(value) > longest:
         raise BadRequest("BAD_ARGUMENT", f"`{key}` has {len(value)} characters; at most {longest} are taken")
     return "".join(letter if letter.isprintable() else " " for letter in value)

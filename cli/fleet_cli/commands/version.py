@@ -43,7 +43,12 @@ def _local(target: Target, found: dict[str, Any]) -> list[str]:
         found["agent"] = None
         return [f"agent       not answering: {shown(error.message)}"]
     found["agent"] = {"host": hello.get("host_id", ""), "version": hello.get("version", "")}
-    return [f"agent       {shown(str(hello.get('version', '')))}  {shown(str(hello.get('host_id', '')))}"]
+    lines = [f"agent       {shown(str(hello.get('version', '')))}  {shown(str(hello.get('host_id', '')))}"]
+    problem = str(hello.get("gateway_problem", ""))
+    if problem:
+        found["agent"]["gateway_problem"] = problem
+        lines.append(f"gateway     not serving: {shown(problem)}")
+    return lines
 
 
 def _remote(target: Target, found: dict[str, Any]) -> list[str]:

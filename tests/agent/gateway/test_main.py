@@ -26,6 +26,7 @@ from fakes.running_gateway import SECONDS, refusal
 from fleet_agent.gateway.main import Setup
 from fleet_api import channel
 from fleet_api.errors import BadRequest, Denied
+from fleet_api.identity import Role
 from fleet_api.v1 import agent_pb2
 from fleet_api.v1.agent_pb2_grpc import AgentServiceStub
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -234,8 +235,53 @@ def test_services_can_be_listed_by_reflection(shared: Any) -> None:
 def test_a_configuration_that_cannot_be_served_is_told(launch: Any, changes: Any, words: str) -> None:
     gateway = launch(changes=changes, wait=False)
     assert gateway.process.wait(SECONDS) == 1
-    assert words in gateway.stderr()
-    assert "Traceback" not in gateway.stderr()
+    assert words in told(gateway)["message"]
+    assert gateway.stderr() == ""
+
+
+def told(gateway: Any) -> Any:
+    """The error that the gateway told its supervisor."""
+    return gateway.supervisor.wait_for_request("serving")["error"]
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "days_ago", "code"),
+    [
+        (Role.CONTROLLER, "web1", 0, "WRONG_CERTIFICATE"),
+        (Role.OPERATOR, "web1", 0, "WRONG_CERTIFICATE"),
+        (Role.AGENT, "web2", 0, "WRONG_CERTIFICATE"),
+        (Role.AGENT, "web1", 5, "CERTIFICATE_EXPIRED"),
+        (Role.AGENT, "web1", -5, "CERTIFICATE_NOT_YET_VALID"),
+    ],
+)
+def test_only_the_certificate_of_this_hosts_agent_will_do(
+    launch: Any, tmp_path: Path, role: Role, name: str, days_ago: float, code: str
+) -> None:
+    pki = certificates.make(tmp_path / "own")
+    files = pki.issue(role, name, now=time.time() - days_ago * 86400)
+    changes = {part: Path(getattr(files, part)).read_text() for part in ("certificate", "key", "ca")}
+    gateway = launch(changes=changes, wait=False)
+    assert gateway.process.wait(SECONDS) == 1
+    error = told(gateway)
+    assert (error["class"], error["code"]) == ("Denied", code)
+    assert ("host_id in [fleet]" in error["hint"]) == (code == "WRONG_CERTIFICATE")
+
+
+def test_what_the_supervisor_does_not_hear_is_said_on_stderr(launch: Any) -> None:
+    def refuse(frame: Any) -> Any:
+        raise BadRequest("UNKNOWN_REQUEST", "an older supervisor does not know this")
+
+    def prepare(supervisor: Any) -> None:
+        supervisor.on["serving"] = refuse
+
+    gateway = launch(changes={"listen": ""}, prepare=prepare, wait=False)
+    assert gateway.process.wait(SECONDS) == 1
+    assert "no address to listen on" in gateway.stderr()
+
+
+def test_that_it_serves_is_told(launch: Any) -> None:
+    gateway = launch()
+    assert told(gateway) is None
 
 
 def test_an_address_in_use_is_named(launch: Any) -> None:
@@ -245,7 +291,7 @@ def test_an_address_in_use_is_named(launch: Any) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         gateway = launch(changes={"listen": address}, wait=False)
         assert gateway.process.wait(SECONDS) == 3
-        assert address in gateway.stderr()
+        assert address in told(gateway)["message"]
         assert "Traceback" not in gateway.stderr()
 
 
@@ -327,7 +373,7 @@ def test_the_next_gateway_of_the_same_user_binds_beside_it(launch: Any) -> None:
 def test_without_rights_it_refuses_to_be_somebody_else(launch: Any) -> None:
     gateway = launch(changes={"user": {"uid": os.getuid() + 1, "gid": os.getgid()}}, wait=False)
     assert gateway.process.wait(SECONDS) == 1
-    assert "cannot become" in gateway.stderr()
+    assert "cannot become" in told(gateway)["message"]
 
 
 # ---------------------------------------------------------------- its end
@@ -365,7 +411,7 @@ def test_ctrl_c_is_for_the_keeper_and_sigterm_drains(launch: Any) -> None:
 
 @pytest.mark.pure
 def test_a_setup_needs_credentials_unless_plain_text_is_asked_for() -> None:
-    assert Setup.from_frame({"listen": "127.0.0.1:1", "insecure_plaintext": True}).credentials is None
+    assert Setup.from_frame({"listen": "127.0.0.1:1", "insecure_plaintext": True}, 0.0).credentials is None
     for sneaky in ("yes", 1, None):
         with pytest.raises(BadRequest):
-            Setup.from_frame({"listen": "127.0.0.1:1", "insecure_plaintext": sneaky})
+            Setup.from_frame({"listen": "127.0.0.1:1", "insecure_plaintext": sneaky}, 0.0)

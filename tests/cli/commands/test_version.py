@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from fakes.door import fake_door
+from fakes.door import Conversation, fake_door
 from fakes.fleetctl import Result, run
 from fakes.local_agent import answers_hello
 from fakes.scripted_controller import listing, plain_flags, scripted_controller
+from fleet_api.frames import Frame
 from fleet_api.version import VERSION
 
 
@@ -21,6 +22,18 @@ def test_here(tmp_path: Path) -> None:
             "fleetctl": VERSION,
             "agent": {"host": "web1", "version": "0.1.0"},
         }
+
+
+def test_here_where_the_gateway_cannot_serve_that_is_said(tmp_path: Path) -> None:
+    def hello(talk: Conversation, request: Frame) -> None:
+        talk.ok(request, version="0.1.0", host_id="web1", gateway_problem="the certificate expired 3 d ago\n")
+
+    path = str(tmp_path / "door.sock")
+    with fake_door(path, {"hello": hello}):
+        last = run("version", "--door", path).lines[-1]
+        assert last == "gateway     not serving: the certificate expired 3 d ago\\n"
+        agent = run("version", "-o", "json", "--door", path).json["agent"]
+        assert agent["gateway_problem"] == "the certificate expired 3 d ago\n"
 
 
 def test_where_no_agent_runs_that_is_said(tmp_path: Path) -> None:
