@@ -7,11 +7,11 @@ pytestmark = pytest.mark.pure
 
 
 def test_order() -> None:
-    assert search("/opt/x/bin", "/work") == [
+    assert search("/opt/x/bin", "/srv") == [
         "/opt/x/etc/supervisord.conf",
         "/opt/x/supervisord.conf",
-        "/work/supervisord.conf",
-        "/work/etc/supervisord.conf",
+        "/srv/supervisord.conf",
+        "/srv/etc/supervisord.conf",
         "/etc/supervisord.conf",
         "/etc/supervisor/supervisord.conf",
     ]
