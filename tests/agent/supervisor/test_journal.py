@@ -129,3 +129,50 @@ def test_a_full_disk_is_told_once_and_leaves_no_silent_hole(
     restored = Journal(str(tmp_path), "boot-1", print).restore()
     assert restored is not None
     assert restored.sequence == 5
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id":"web:web"}',
+        '{"id":"web:web","p":{}}',
+        '{"id":"web:web","p":{"state":"DREAMING"}}',
+        '{"id":"web:web","p":3}',
+        "[3]",
+        '[{"n":9}]',
+    ],
+)
+def test_a_file_that_no_supervisor_of_this_version_wrote_is_passed_over(tmp_path: Path, line: str) -> None:
+    a_journal(tmp_path, 2)
+    whole = (tmp_path / "journal.1").read_text()
+    (tmp_path / "journal.2").write_text(f"{whole}{line}\n")
+    restored = Journal(str(tmp_path), "boot-1", print).restore()
+    assert restored is not None
+    assert restored.sequence == 2
+    (tmp_path / "journal.1").unlink()
+    assert Journal(str(tmp_path), "boot-1", print).restore() is None
+
+
+@pytest.mark.parametrize(
+    "header", ['{"v":1,"boot":"boot-1"}', '{"v":1,"boot":"boot-1","incarnation":"i","sequence":"x"}']
+)
+def test_a_header_that_says_too_little_is_passed_over(tmp_path: Path, header: str) -> None:
+    (tmp_path / "journal.1").write_text(f"{header}\n")
+    assert Journal(str(tmp_path), "boot-1", print).restore() is None
+
+
+def test_a_journal_that_cannot_be_begun_is_told_and_begun_later(tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    (folder / "draft.journal").mkdir()
+    journal = Journal(str(folder), "boot-1", said.append)
+    journal.begin("inc", 5, {"web:web": Process()})
+    journal.append([a_change(6)], dict)
+    assert said == [f"journal {folder} cannot be written: Is a directory"]
+    (folder / "draft.journal").rmdir()
+    journal.append([a_change(7)], lambda: {"web:web": a_change(7).process})
+    assert said[1:] == [f"journal {folder} is written again"]
+    restored = Journal(str(folder), "boot-1", print).restore()
+    assert restored is not None
+    assert (restored.incarnation, restored.sequence) == ("inc", 7)

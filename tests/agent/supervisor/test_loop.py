@@ -1,6 +1,7 @@
 """The loop wakes for descriptors, deadlines and other threads, and for nothing else."""
 
 import os
+import socket
 import threading
 import time
 
@@ -60,3 +61,46 @@ def test_what_is_due_soon_runs_before_it_waits_again() -> None:
     loop.soon(lambda: again(1))
     loop.run()
     assert seen == [1, 2, 3]
+
+
+def test_a_paused_descriptor_is_not_read_and_can_still_be_written() -> None:
+    loop = Loop(time.monotonic)
+    ours, theirs = socket.socketpair()
+    seen: list[str] = []
+    loop.watch(ours.fileno(), lambda: seen.append(ours.recv(10).decode()))
+    loop.pause(ours.fileno(), is_paused=True)
+    loop.pause(ours.fileno(), is_paused=True)
+    theirs.send(b"words")
+    loop.want_write(ours.fileno(), lambda: seen.append("writable"))
+    loop.soon(loop.stop)
+    loop.run()
+    assert seen == ["writable"]
+    loop.want_write(ours.fileno(), None)
+    loop.soon(loop.stop)
+    loop.run()
+    assert seen == ["writable"]
+    loop.pause(ours.fileno(), is_paused=False)
+    loop.soon(loop.stop)
+    loop.run()
+    assert seen == ["writable", "words"]
+    ours.close()
+    theirs.close()
+
+
+def test_the_end_of_a_peer_is_told_even_while_paused() -> None:
+    loop = Loop(time.monotonic)
+    ours, theirs = socket.socketpair()
+    seen: list[bytes] = []
+
+    def on_readable() -> None:
+        seen.append(ours.recv(10))
+        loop.stop()
+
+    loop.watch(ours.fileno(), on_readable)
+    loop.pause(ours.fileno(), is_paused=True)
+    theirs.close()
+    loop.run()
+    assert seen == [b""]
+    loop.forget(ours.fileno())
+    loop.forget(ours.fileno())
+    ours.close()

@@ -1,13 +1,15 @@
 """Every process of an operation ends in one outcome, and a key is carried out once."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.small_roster import SmallRoster, a_spec
 from fleet_agent.core import events
-from fleet_agent.core.model import State
+from fleet_agent.core.model import Process, State
 from fleet_agent.core.verbs import Verb
+from fleet_agent.supervisor.journal import Change
 from fleet_agent.supervisor.operations import Operations, Request
 from fleet_agent.supervisor.results import Results
 from fleet_api.errors import Conflict, NotFound
@@ -171,3 +173,62 @@ def test_a_signal_cut_short_is_not_claimed(tmp_path: Path) -> None:
     second = World(tmp_path, "a")
     second.submit(Verb.SIGNAL, "a", key="k")
     assert second.outcomes() == [("a", "failed", "whether it was signalled is not known")]
+
+
+def test_a_restart_is_one_line_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, "a")
+    world.run("a")
+    appended: list[int] = []
+    append = world.journal.append
+
+    def counting(changes: list[Change], states: Callable[[], dict[str, Process]]) -> None:
+        appended.append(len(changes))
+        append(changes, states)
+
+    monkeypatch.setattr(world.journal, "append", counting)
+    world.submit(Verb.RESTART, "a")
+    assert len(appended) == 1, "whoever is killed in the middle must not leave it stopped"
+
+
+def test_a_key_of_other_processes_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, "a", "b")
+    world.submit(Verb.STOP, "a", "b", key="k")
+    world.submit(Verb.STOP, "b", "a", key="k")
+    with pytest.raises(Conflict, match=r"belongs to a stop of g:a, g:b, not to this stop of g:a$"):
+        world.submit(Verb.STOP, "a", key="k")
+    with pytest.raises(Conflict, match="not to this stop of nothing"):
+        world.submit(Verb.STOP, key="k")
+
+
+def test_without_waiting_it_is_answered_when_it_is_asked(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.submit(Verb.START, "a", wait=False, key="k")
+    assert world.outcomes() == [("a", "ok", "start asked")]
+    second = World(tmp_path, "a")
+    Results(str(tmp_path / "results"), 0.0).note_begun(
+        "k2", {"id": "op", "verb": "start", "runs": {"g:a": 0}}, second.now.wall
+    )
+    third = World(tmp_path, "a")
+    third.submit(Verb.START, "a", wait=False, key="k2")
+    assert third.outcomes() == [("a", "ok", "start asked")]
+    assert third.process("a").run == 1
+
+
+def test_who_leaves_the_configuration_fails_what_waits_for_it(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.submit(Verb.START, "a", key="k")
+    world.roster.remove("g:a", "left the configuration")
+    assert world.outcomes() == [("a", "failed", "left the configuration")]
+    assert world.answers[0]["outcomes"][0]["process"] is None
+    assert world.operations.result("k")["outcomes"][0]["process"] is None
+
+
+def test_an_answer_comes_after_every_change_it_caused(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.run("a")
+    told: list[int] = []
+    # Before the operations, as those who watch are in the agent.
+    world.roster.watchers.insert(0, lambda change, spec: told.append(change.sequence))
+    world.submit(Verb.STOP, "a")
+    world.exited("a")
+    assert told[-1] == world.answers[0]["position"]["sequence"] == world.journal.sequence

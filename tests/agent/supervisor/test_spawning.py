@@ -7,7 +7,7 @@ import pytest
 from fleet_agent.config.settings import DaemonSettings
 from fleet_agent.core.model import ProcessSpec
 from fleet_agent.supervisor import spawning
-from fleet_agent.supervisor.spawning import CannotSpawn
+from fleet_agent.supervisor.spawning import CannotBecome, CannotSpawn
 
 
 def test_environment_is_layered_and_the_last_one_wins() -> None:
@@ -76,3 +76,42 @@ def test_a_request_carries_what_the_keeper_needs() -> None:
     assert request.executable.endswith("/sh")
     assert request.streams == ["stdin", "stdout"]
     assert (request.umask, request.nofile, request.uid) == (0o077, 2048, None)
+
+
+def test_what_is_wrong_names_the_file_that_was_found(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_text("")
+    with pytest.raises(CannotSpawn, match=f"^command at '{tmp_path}/tool' is not executable$"):
+        spawning.find_executable("tool", str(tmp_path))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CannotSpawn, match=f"^command at '{tmp_path}/folder' is a directory$"):
+        spawning.find_executable("folder", str(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may run what anybody may")
+def test_a_program_of_others_may_not_be_run(tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text("")
+    tool.chmod(0o001)
+    with pytest.raises(CannotSpawn, match=f"^no permission to run command '{tool}'$"):
+        spawning.find_executable(str(tool), "")
+
+
+def test_the_child_is_looked_up_where_it_would_look_itself(tmp_path: Path) -> None:
+    for name in ("daemon", "program"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tool").write_text("")
+        (tmp_path / name / "tool").chmod(0o755)
+    daemon = DaemonSettings(environment=(("PATH", f"{tmp_path}/daemon"),))
+    spec = ProcessSpec("p", "g", "tool")
+    environ = {"PATH": "/bin"}
+    assert spawning.build(spec, 1, daemon, "", environ).executable == f"{tmp_path}/daemon/tool"
+    own = spec._replace(environment=(("PATH", f"{tmp_path}/program"),))
+    assert spawning.build(own, 1, daemon, "", environ).executable == f"{tmp_path}/program/tool"
+
+
+def test_of_two_faults_the_missing_command_is_told_first() -> None:
+    spec = ProcessSpec("p", "g", "/no/such/tool", user="no-such-user")
+    with pytest.raises(CannotSpawn, match="can't find command '/no/such/tool'"):
+        spawning.build(spec, 1, DaemonSettings(), "", os.environ)
+    with pytest.raises(CannotBecome, match="couldn't setuid to 4194300: Can't find uid 4194300"):
+        spawning.find_account("4194300", 0)
