@@ -254,6 +254,8 @@ def test_what_cannot_be_started_is_told_and_harms_nobody(tmp_path: Path) -> None
         "folder": (str(tmp_path), str(tmp_path)),
         "broken": (str(broken), "broken"),
         "script": (str(script), "script"),
+        "empty": ("", "command"),
+        "unclosed": ("sh -c 'echo", "quot"),
         "homeless": ("sleep 3600\ndirectory=/nowhere/at/all", "/nowhere/at/all"),
     }
     config = "".join(

@@ -149,7 +149,23 @@ def _read_program(reading: Reading, section: str, program: str, group: str) -> l
         if spec is None:
             return []
         specs.append(spec)
+    doubt = _doubt(specs[0].command) if specs else ""
+    if doubt:
+        report.warn(entries["command"].place, doubt)
     return specs
+
+
+def _doubt(command: str) -> str:
+    """Why no process can come of a command; empty when it is worth a try."""
+    if not any(quote in command for quote in "'\"\\"):
+        return "" if command.split() else "is empty: nothing can be started"
+    import shlex  # noqa: PLC0415  most commands do not need it
+
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        return f"cannot be split into words, so that nothing can be started: {error}"
+    return "" if words else "is empty: nothing can be started"
 
 
 def _read_process(

@@ -252,3 +252,21 @@ def test_an_environment_that_loses_text_is_told(tmp_path: Path) -> None:
     loaded = load_text(tmp_path, "[program:a]\ncommand=x\nenvironment=A=a#b,C=d\n")
     assert only(loaded).environment == (("A", "a"),)
     assert [problem.key for problem in loaded.problems] == ["environment"]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("", "is empty"),
+        ("''", ""),
+        ("sh -c 'a", "cannot be split"),
+        ("a\\", "cannot be split"),
+        ("a 'b c'", ""),
+    ],
+)
+def test_a_command_that_cannot_be_started_is_doubtful(tmp_path: Path, command: str, words: str) -> None:
+    loaded = load_text(
+        tmp_path, f"[program:a]\nnumprocs=2\nprocess_name=%(process_num)d\ncommand={command}\n"
+    )
+    assert [problem.line for problem in loaded.problems] == ([4] if words else [])
+    assert all(problem.severity == "warning" and words in problem.message for problem in loaded.problems)
