@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fleet_agent.supervisor.gateways as room
@@ -453,3 +454,55 @@ def test_secrets_that_come_later_are_waited_for(
     assert "others than its owner can read it" in world.said[0]
     (tmp_path / "key").chmod(0o600)
     turn_until(world.loop, lambda: world.started)
+
+
+# ---------------------------------------------------------------------------- why there is none
+
+
+EXPIRED = Denied("CERTIFICATE_EXPIRED", "certificate of agent/web1 expired 3 d ago", "issue a new one")
+
+
+def test_why_a_gateway_cannot_serve_is_told_once_and_so_is_its_end(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "REFUSED_PAUSE_SECONDS", 0.01)
+    world = make()
+    world.open()
+    for number in range(3):
+        world.gateways.pid = 50
+        world.gateways.on_serving(EXPIRED)
+        assert world.gateways.problem == f"{EXPIRED.message} ({EXPIRED.hint})"
+        world.end(50, 1 << 8)
+        turn_until(world.loop, lambda count=number + 2: len(world.started) == count)  # type: ignore[misc]
+    world.gateways.on_serving(None)
+    assert world.gateways.problem == ""
+    assert world.said == [
+        f"no gateway: {EXPIRED.message} ({EXPIRED.hint})",
+        f"a gateway serves {world.gateways.address} again",
+    ]
+
+
+def test_one_that_serves_and_dies_is_told_as_before(make: Make) -> None:
+    world = make()
+    world.open()
+    world.gateways.pid = 50
+    world.gateways.on_serving(None)
+    world.end(50, signal.SIGKILL)
+    assert world.said == ["gateway 50 ended (terminated by SIGKILL); starting it again in 0.1 s"]
+
+
+@pytest.mark.parametrize("there", [("fleet-agent", "nobody"), ("nobody",)])
+def test_a_user_of_its_own_is_preferred(
+    make: Make, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...]
+) -> None:
+    def look_up(name: str) -> Any:
+        if name not in there:
+            raise KeyError(name)
+        return SimpleNamespace(pw_uid=os.geteuid(), pw_gid=len(name))
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr("pwd.getpwnam", look_up)
+    monkeypatch.setattr(os, "fchown", lambda *_: None)
+    world = make()
+    world.open()
+    assert world.gateways.configuration("web1", "")["user"]["gid"] == len(there[0])
