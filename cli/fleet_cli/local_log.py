@@ -29,7 +29,13 @@ class _Opened(NamedTuple):
 
 
 def show(
-    path: str, process: str, stream: str, amount: Amount, invocation: Invocation, output: LogOutput
+    path: str,
+    process: str,
+    stream: str,
+    amount: Amount,
+    invocation: Invocation,
+    output: LogOutput,
+    timeout_seconds: float = READ_TIMEOUT_SECONDS,
 ) -> None:
     """Print the end of the log.
 
@@ -39,7 +45,7 @@ def show(
     def attempt() -> _Opened:
         with Door.connect(path) as door:
             reply, fds = door.request_with_fds(
-                "open_log", timeout_seconds=READ_TIMEOUT_SECONDS, process=process, stream=stream
+                "open_log", timeout_seconds=timeout_seconds, process=process, stream=stream
             )
             return _opened(reply, fds)
 
@@ -52,7 +58,13 @@ def show(
 
 
 def follow(
-    path: str, process: str, stream: str, amount: Amount, invocation: Invocation, output: LogOutput
+    path: str,
+    process: str,
+    stream: str,
+    amount: Amount,
+    invocation: Invocation,
+    output: LogOutput,
+    timeout_seconds: float = READ_TIMEOUT_SECONDS,
 ) -> None:
     """Print the end of the log and whatever is added to it, until interrupted.
 
@@ -65,7 +77,10 @@ def follow(
     while True:
         try:
             with Door.connect(path) as door:
-                for tail in _followed(door, process, stream, amount, place, output):
+                items = door.stream(
+                    "follow_log", first_timeout_seconds=timeout_seconds, process=process, stream=stream
+                )
+                for tail in _followed(items, amount, place, output):
                     if has_said:
                         output.note("", "the agent is back")
                     has_said = False
@@ -86,12 +101,12 @@ def follow(
 
 
 def _followed(
-    door: Door, process: str, stream: str, amount: Amount, place: Cursor | None, output: LogOutput
+    items: Iterator[tuple[dict[str, Any], list[int]]], amount: Amount, place: Cursor | None, output: LogOutput
 ) -> Iterator[LogTail]:
     """The tail of the log each time there may be more to read."""
     tail: LogTail | None = None
     try:
-        for item, fds in door.stream("follow_log", process=process, stream=stream):
+        for item, fds in items:
             if tail is None:
                 opened = _opened(item, fds)
                 size = _size(opened, amount) if place is None else None

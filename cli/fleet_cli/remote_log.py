@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Sequence
 
-from fleet_api.errors import FleetError, Unavailable
+from fleet_api.errors import Unavailable
 from fleet_api.hostset import fold
+from fleet_api.rows import ErrorRow
 
-from fleet_cli.answers import Bucket
+from fleet_cli.answers import Bucket, HostAnswer
 from fleet_cli.invocation import Invocation
 from fleet_cli.log_output import Amount, LogOutput, last_lines
 from fleet_cli.remote import Controller, LogCursors, LogPiece
@@ -20,7 +21,7 @@ _SILENT = frozenset({Bucket.UNREACHABLE, Bucket.TIMED_OUT})
 
 
 class RemoteLog:
-    """Reads one log on these hosts. `buckets` tells how each host ended; hosts that did well are OK."""
+    """Reads one log on these hosts. `answers` tells how each ended; hosts that did well are OK."""
 
     def __init__(
         self,
@@ -31,7 +32,8 @@ class RemoteLog:
         invocation: Invocation,
         output: LogOutput,
     ) -> None:
-        self.buckets = dict.fromkeys(hosts, Bucket.OK)
+        self._buckets = dict.fromkeys(hosts, Bucket.OK)
+        self._errors: dict[str, ErrorRow] = {}
         self._controller = controller
         self._process = process
         self._stream = stream
@@ -40,6 +42,16 @@ class RemoteLog:
         self._cursors: LogCursors = {}
         self._away: set[str] = set()
         self._told: set[str] = set()
+
+    def answers(self) -> list[HostAnswer]:
+        """Where each host ended. A process that some host has is no mistake where there is none."""
+        has_any = Bucket.OK in self._buckets.values() or bool(self._cursors)
+        return [
+            HostAnswer(host, Bucket.OK)
+            if has_any and self._has_no_process(host)
+            else HostAnswer(host, bucket, error=self._errors.get(host))
+            for host, bucket in self._buckets.items()
+        ]
 
     def show(self, amount: Amount) -> None:
         """Print the end of each log. Raises: what the controller refuses, or why it does not answer."""
@@ -58,7 +70,7 @@ class RemoteLog:
             self._show_lines(amount.lines)
         pause = _FIRST_PAUSE_SECONDS
         retry = self._invocation.retry()
-        while hosts := [host for host, bucket in self.buckets.items() if bucket is Bucket.OK]:
+        while hosts := [host for host, bucket in self._buckets.items() if bucket is Bucket.OK]:
             before = dict(self._cursors)
             try:
                 self._follow_once(hosts, amount.size, pause)
@@ -90,7 +102,7 @@ class RemoteLog:
                 timer.cancel()
                 timer.join()
         self._away.clear()
-        if timer is None and any(self.buckets[host] is Bucket.OK for host in hosts):
+        if timer is None and any(self._buckets[host] is Bucket.OK for host in hosts):
             self._invocation.sleep(pause)  # it ended without a word
 
     def _read_all(self, last_bytes: int) -> None:
@@ -99,7 +111,7 @@ class RemoteLog:
             before = dict(self._cursors)
             try:
                 for piece in self._controller.read_log(
-                    fold(self.buckets), self._process, self._stream, last_bytes, self._cursors, follow=False
+                    fold(self._buckets), self._process, self._stream, last_bytes, self._cursors, follow=False
                 ):
                     self._take(piece, can_resume=False)
                 return
@@ -112,7 +124,7 @@ class RemoteLog:
     def _show_lines(self, lines: int) -> None:
         """Ask for more and more of each log's end until it holds the lines."""
         size = max(_FIRST_BYTES, lines * 256)
-        hosts = list(self.buckets)
+        hosts = list(self._buckets)
         while hosts:
             ends = self._ends(hosts, size)
             short = []
@@ -148,7 +160,7 @@ class RemoteLog:
             self._output.gap(host, piece.lost_bytes)
             self._output.write(host, piece.data)
             self._cursors[host] = (piece.log_id, piece.next_offset)
-            self._told -= {"", host}
+            self._tell_return("", host)
             return
         error = piece.error
         if can_resume and host in self._cursors:
@@ -158,10 +170,12 @@ class RemoteLog:
                 self._away.add(host)
                 return
             if piece.bucket in _SILENT:
-                self._tell(host, error["message"] if error else piece.bucket.words)
+                self._tell(host, _why(piece))
                 self._away.add(host)
                 return
         self._end(piece)
+        if can_resume and not self._has_no_process(host):
+            self._output.note(host, f"{_why(piece)}; not followed any more")
 
     def _tell(self, host: str, why: str) -> None:
         """Say once why a host (or "", the controller) is away."""
@@ -169,11 +183,23 @@ class RemoteLog:
             self._told.add(host)
             self._output.note(host, f"{why}; asking again")
 
+    def _tell_return(self, *places: str) -> None:
+        """Say once that a host (or "", the controller) that was away is back."""
+        for place in self._told.intersection(places):
+            self._told.discard(place)
+            self._output.note(place, "back" if place else "the controller is back")
+
     def _end(self, piece: LogPiece) -> None:
         assert piece.bucket is not None
-        self.buckets[piece.host] = piece.bucket
-        error = piece.error
-        why = error["message"] if error else piece.bucket.words
-        self._invocation.tell_error(
-            FleetError("LOG_ENDED", f"{piece.host}: {why}", error["hint"] if error else "")
-        )
+        self._buckets[piece.host] = piece.bucket
+        if piece.error is not None:
+            self._errors[piece.host] = piece.error
+
+    def _has_no_process(self, host: str) -> bool:
+        return host in self._errors and self._errors[host]["code"] == "NO_SUCH_PROCESS"
+
+
+def _why(piece: LogPiece) -> str:
+    if piece.error is not None:
+        return piece.error["message"]
+    return piece.bucket.words if piece.bucket else ""

@@ -85,20 +85,26 @@ class Door:
             raise
 
     def stream(
-        self, do: str, *, timeout_seconds: float | None = None, **args: Any
+        self,
+        do: str,
+        *,
+        timeout_seconds: float | None = None,
+        first_timeout_seconds: float | None = None,
+        **args: Any,
     ) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Each item with its descriptors (the caller closes them), until the agent ends the stream.
 
-        `timeout_seconds` is the longest silence between two items. Leaving the loop early tells the
-        agent to stop. Raises: as `request`.
+        `timeout_seconds` is the longest silence before an item, `first_timeout_seconds` (if given) that
+        before the first. Leaving the loop early tells the agent to stop. Raises: as `request`.
         """
-        request_id = self._send(do, args, None, timeout_seconds)
+        seconds = timeout_seconds if first_timeout_seconds is None else first_timeout_seconds
+        request_id = self._send(do, args, None, seconds)
         has_ended = False
         try:
             while True:
-                deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+                deadline = None if seconds is None else time.monotonic() + seconds
                 try:
-                    frame, fds = self._next(request_id, deadline, timeout_seconds)
+                    frame, fds = self._next(request_id, deadline, seconds)
                 except FleetError:
                     has_ended = True
                     raise
@@ -111,6 +117,7 @@ class Door:
                 if not isinstance(item, dict):
                     _close_all(fds)
                     raise self._garbage(f"an item is {type(item).__name__} instead of an object")
+                seconds = timeout_seconds
                 yield item, fds
         finally:
             if not has_ended:

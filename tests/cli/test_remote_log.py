@@ -96,8 +96,26 @@ def test_several_hosts_are_prefixed_and_one_that_fails_is_told(controller: Scrip
     reading.log.show(Amount(1600))
     assert reading.out == "web1 | a\nweb2 | x\nweb1 | bb\n"
     assert "==> web2: 5 bytes are gone" in reading.err
-    assert "error: web3: no route" in reading.err
-    assert reading.log.buckets == {"web1": Bucket.OK, "web2": Bucket.OK, "web3": Bucket.UNREACHABLE}
+    *fine, lost = reading.log.answers()
+    assert [(answer.host, answer.bucket) for answer in fine] == [("web1", Bucket.OK), ("web2", Bucket.OK)]
+    assert (lost.host, lost.bucket) == ("web3", Bucket.UNREACHABLE)
+    assert lost.error is not None and lost.error["message"] == "no route"
+
+
+def test_a_process_that_some_host_has_is_no_mistake_where_there_is_none(
+    controller: ScriptedController,
+) -> None:
+    def none(host: str) -> object:
+        return log_end(host, "FAILED", "NO_SUCH_PROCESS", "web: no such process")
+
+    script(controller, [log_piece("web1", 0, b"a\n"), none("web2")])
+    reading = Reading(controller, "web1", "web2")
+    reading.log.show(Amount(10))
+    assert {answer.bucket for answer in reading.log.answers()} == {Bucket.OK}
+    script(controller, [none("web1"), none("web2")])
+    reading = Reading(controller, "web1", "web2")
+    reading.log.show(Amount(10))
+    assert {answer.bucket for answer in reading.log.answers()} == {Bucket.FAILED}
 
 
 def test_last_lines_of_each_host(controller: ScriptedController) -> None:
@@ -161,12 +179,14 @@ def test_a_host_that_breaks_off_is_asked_again_from_its_cursor(controller: Scrip
     follow_until_ended(reading, Amount(1024))
     assert reading.out == "web1 | a\nweb2 | x\nweb1 | b\nweb2 | y\n"
     assert "==> web1: web1 does not answer; asking again <==" in reading.err
+    assert "==> web1: back <==" in reading.err
+    assert "==> web2: no more; not followed any more <==" in reading.err
     first, second, third = (request for request in controller.requests if isinstance(request, LOG))
     assert first.follow
     assert dict(first.after) == {}
     assert {host: cursor.offset for host, cursor in second.after.items()} == {"web1": 2, "web2": 2}
     assert third.hosts.expression == "web1"
-    assert reading.log.buckets == {"web1": Bucket.FAILED, "web2": Bucket.FAILED}
+    assert {answer.bucket for answer in reading.log.answers()} == {Bucket.FAILED}
 
 
 def test_a_call_that_hangs_is_made_anew_for_the_host_that_broke_off(controller: ScriptedController) -> None:
@@ -200,6 +220,7 @@ def test_a_controller_that_is_replaced_costs_no_byte(controller: ScriptedControl
     follow_until_ended(reading, Amount(1024))
     assert reading.out == "a\nb\n"
     assert reading.err.count("the controller is leaving; asking again") == 1
+    assert reading.err.count("the controller is back") == 1
 
 
 def test_a_log_that_began_anew(controller: ScriptedController) -> None:
@@ -226,5 +247,5 @@ def test_hosts_that_never_answered_end_it(controller: ScriptedController) -> Non
     script(controller, [log_end("web1", "UNREACHABLE", "NO_ROUTE", "no route")])
     reading = Reading(controller, "web1")
     follow_until_ended(reading, Amount(10))
-    assert reading.log.buckets == {"web1": Bucket.UNREACHABLE}
+    assert [answer.bucket for answer in reading.log.answers()] == [Bucket.UNREACHABLE]
     wait_until(lambda: controller.count(LOG) == 1)

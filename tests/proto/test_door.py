@@ -287,6 +287,21 @@ def test_a_stream_that_falls_silent(path: str) -> None:
     assert caught.value.code == door.TIMED_OUT
 
 
+def test_only_the_first_item_is_waited_for_with_its_own_patience(path: str) -> None:
+    def late(talk: Conversation, request: Frame) -> None:
+        talk.item(request, number=1)
+        time.sleep(0.4)
+        talk.item(request, number=2)
+        talk.ok(request)
+
+    with fake_door(path, {"watch": late, "mute": lambda talk, request: None}):
+        with Door.connect(path) as connection:
+            assert len(list(connection.stream("watch", first_timeout_seconds=0.2))) == 2
+        with Door.connect(path) as connection, pytest.raises(Unavailable) as caught:
+            list(connection.stream("mute", first_timeout_seconds=0.2))
+    assert caught.value.code == door.TIMED_OUT
+
+
 def test_an_item_of_the_wrong_kind(path: str) -> None:
     def wrong(talk: Conversation, request: Frame) -> None:
         talk.send({"id": request["id"], "item": [1]})

@@ -6,8 +6,11 @@ import typer
 from fleet_api.errors import BadRequest, NotFound
 
 from fleet_cli import exit_codes
+from fleet_cli.answers import Bucket, HostAnswer, count
+from fleet_cli.local import READ_TIMEOUT_SECONDS
 from fleet_cli.log_output import Amount, LogOutput
 from fleet_cli.options import Target, targeted
+from fleet_cli.views import folded, summary
 from fleet_cli.views.text import shown
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -61,8 +64,9 @@ def _local(target: Target, name: str, channel: str, amount: Amount, *, follow: b
     invocation = target.invocation
     output = LogOutput(invocation, [])
     read = local_log.follow if follow else local_log.show
+    seconds = target.timeout or READ_TIMEOUT_SECONDS
     try:
-        read(target.agent().path, name, channel, amount, invocation, output)
+        read(target.agent().path, name, channel, amount, invocation, output, seconds)
     except NotFound as error:
         words = "no log file" if error.code == "NO_LOG_FILE" else "no such process name"
         invocation.tell(f"{shown(name)}: ERROR ({words})")
@@ -86,4 +90,18 @@ def _remote(target: Target, name: str, channel: str, amount: Amount, *, follow: 
                 log.show(amount)
         finally:
             output.finish()
-    return exit_codes.of_buckets(log.buckets.values())
+    answers = log.answers()
+    _tell(target, answers)
+    return exit_codes.of_buckets(answer.bucket for answer in answers)
+
+
+def _tell(target: Target, answers: list[HostAnswer]) -> None:
+    """Which hosts gave no log, and why."""
+    invocation = target.invocation
+    if all(answer.bucket is Bucket.OK for answer in answers):
+        return
+    invocation.tell(folded.trouble(answers, None, False, invocation.wall()))
+    for hint in folded.hints(answers):
+        invocation.tell(hint)
+    if len(answers) > 1:
+        invocation.tell(summary.line(count(answers)))

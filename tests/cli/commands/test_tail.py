@@ -66,6 +66,14 @@ def test_no_agent(tmp_path: Path) -> None:
     assert run("tail", "web", "--door", str(tmp_path / "none" / "door.sock")).code == 4
 
 
+@pytest.mark.parametrize("flags", [[], ["-f"]])
+def test_an_agent_that_says_nothing(door: FakeDoor, flags: list[str]) -> None:
+    door.handlers |= {"open_log": lambda talk, request: None, "follow_log": lambda talk, request: None}
+    result = run("tail", *flags, "web", "--timeout", "0.2", "--door", door.path)
+    assert (result.code, result.out) == (4, "")
+    assert "did not answer within 0.2 s" in result.err
+
+
 def test_follow_says_how_to_end_it(door: FakeDoor) -> None:
     door.handlers["follow_log"] = lambda talk, request: talk.error(request, "NotFound", "NO_LOG_FILE", "x")
     result = run("tail", "-f", "web", "--door", door.path)
@@ -93,7 +101,11 @@ def test_many_hosts() -> None:
         ]
         result = run("tail", "web", "stderr", "--all-hosts", *plain_flags(controller))
         request = controller.last(controller_pb2.ReadFleetLogRequest)
-    assert result == Result(2, "web1 | a\nweb2 | b\n", "error: web3: web: no log file for stderr\n")
+    assert result == Result(
+        2,
+        "web1 | a\nweb2 | b\n",
+        "FAILED  web3  web: no log file for stderr\n3 hosts: 2 ok, 1 failed\n",
+    )
     assert request.stream == agent_pb2.ReadLogRequest.STDERR
     assert request.last_bytes == 1600
 
