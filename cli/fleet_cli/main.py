@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 import typer.main
-from fleet_api.errors import FleetError
+from fleet_api.errors import BadRequest, FleetError
 
 from fleet_cli import exit_codes
 from fleet_cli.invocation import Invocation
@@ -35,19 +35,45 @@ class VerbGroup(typer.core.TyperGroup):
         """The verbs, in the order of their use."""
         return list(VERBS)
 
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples."""
+        from fleet_cli.options import write_examples
+
+        write_examples(self.epilog, formatter)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of one verb; None for a verb that does not exist."""
+        """The command of one verb.
+
+        Raises: BadRequest, with what was probably meant, for a verb that does not exist.
+        """
         module = VERBS.get(cmd_name)
         if module is None:
-            return None
+            raise _unknown(cmd_name)
         command = typer.main.get_command(importlib.import_module(module).app)
         command.name = cmd_name
         return command
 
 
+def _unknown(verb: str) -> BadRequest:
+    from difflib import get_close_matches
+
+    near = get_close_matches(verb, VERBS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"verbs: {', '.join(VERBS)}"
+    return BadRequest("USAGE", f"there is no verb {verb!r}", hint)
+
+
+EXAMPLES = """
+fleetctl status                            what runs on this host
+fleetctl status --all-hosts                what runs in the fleet
+fleetctl restart web -H 'web[1-20],!web3'  a change on some hosts
+fleetctl tail -f web -H @blue              a log of every host of a group
+fleetctl VERB --help                       everything about one verb
+"""
+
 app = typer.Typer(
     name="fleetctl",
     cls=VerbGroup,
+    epilog=EXAMPLES,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -63,8 +89,10 @@ def fleetctl(
     if context.invoked_subcommand is None:
         from fleet_api.version import VERSION
 
-        context.obj.print(f"fleetctl {VERSION}" if version else context.get_help())
-        return exit_codes.OK if version else exit_codes.USAGE
+        if not version:
+            context.obj.tell(context.get_help())
+            return exit_codes.USAGE
+        context.obj.print(f"fleetctl {VERSION}")
     return exit_codes.OK
 
 
@@ -133,6 +161,6 @@ def _user_name() -> str:
 
 def _tell_usage(error: Any, invocation: Invocation) -> None:
     context = getattr(error, "ctx", None)
-    if context is not None:
-        invocation.tell(context.get_usage())
-    invocation.tell(f"Error: {error.format_message()}")
+    hint = f"see `{context.command_path} --help`" if context is not None else ""
+    message: str = error.format_message().removesuffix(".")
+    invocation.tell_error(BadRequest("USAGE", message[:1].lower() + message[1:], hint))

@@ -6,50 +6,54 @@ from fleet_api.errors import BadRequest, Unavailable
 
 from fleet_cli import exit_codes, report
 from fleet_cli.answers import Bucket, Change, HostAnswer, HostRecord
-from fleet_cli.options import Output, Target
+from fleet_cli.options import Output, Sending, Target
 from fleet_cli.report import Collected
 
-
-def require(programs: Sequence[str] | None, usage: str, what: str) -> tuple[str, ...]:
-    """The terms of a change, which names what it means: "all" must be written.
-
-    Raises: BadRequest in supervisorctl's words.
-    """
-    if not programs:
-        raise BadRequest("USAGE", what, usage)
-    return tuple(programs)
+_USAGES = {
+    "start": ("start requires a process name", "fleetctl start PROGRAM... [-H HOSTS]"),
+    "stop": ("stop requires a process name", "fleetctl stop PROGRAM... [-H HOSTS]"),
+    "restart": ("restart requires a process name", "fleetctl restart PROGRAM... [-H HOSTS]"),
+    "signal": (
+        "signal requires a signal name and a process name",
+        "fleetctl signal SIGNAL PROGRAM... [-H HOSTS]",
+    ),
+}
+"""What is said, in supervisorctl's words, when a change does not name what it means."""
 
 
 def run(
     target: Target,
     verb: str,
-    terms: tuple[str, ...],
+    terms: Sequence[str] | None,
     output: Output,
+    sending: Sending,
     *,
     signal: str = "",
-    reason: str = "",
-    yes: bool = False,
     no_wait: bool = False,
-    fanout: int = 0,
 ) -> int:
-    """Carry out one change; returns the exit code."""
+    """Carry out one change; returns the exit code.
+
+    Raises: BadRequest when no term is given: "all" must be written.
+    """
+    if not terms:
+        raise BadRequest("USAGE", *_USAGES[verb])
     invocation = target.invocation
     change = Change(
         verb=verb,
-        terms=terms,
+        terms=tuple(terms),
         operation_id=invocation.new_id(),
         key=invocation.new_id(),
         actor=invocation.user,
         signal=signal,
-        reason=reason,
+        reason=sending.reason,
         wait=not no_wait,
-        fanout=fanout,
+        fanout=sending.fanout,
         timeout_seconds=target.timeout,
     )
     if not target.is_remote:
         answer = target.agent().operate(change)
         return report.change(invocation, output, change, Collected([answer]), is_local=True)
-    return _remote(target, change, output, yes=yes)
+    return _remote(target, change, output, yes=sending.yes)
 
 
 def _remote(target: Target, change: Change, output: Output, *, yes: bool) -> int:

@@ -1,7 +1,7 @@
-"""Options that several commands share, and what they add up to: a `Target`.
+"""Options that several commands share, what they add up to, and how help shows them.
 
-`targeted` gives them to a command, so that each is declared once. "Without -H this host's agent, with
-it the controller" is decided here and nowhere else.
+`targeted` gives them to a command as one `Target` and, for a change, one `Sending`, so that each is
+declared once. "Without -H this host's agent, with it the controller" is decided here and nowhere else.
 """
 
 import inspect
@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+import typer.core
 from fleet_api.errors import BadRequest
 
 from fleet_cli import exit_codes
@@ -19,8 +20,9 @@ from fleet_cli.local import LocalAgent, door_path
 if TYPE_CHECKING:
     from fleet_cli.remote import Controller
 
-_AGENT = "The agent of this host"
-_CONTROLLER = "The controller"
+_HOSTS = "Which hosts"
+_AGENT = "Which agent of this host"
+_CONTROLLER = "Which controller, and who we are to it"
 
 
 class Output(StrEnum):
@@ -39,62 +41,76 @@ Programs = Annotated[
 OutputOption = Annotated[
     Output,
     typer.Option(
-        "-o", "--output", help="table (many hosts: folded), wide, json, jsonl, or name: targets only"
+        "-o",
+        "--output",
+        help="table (many hosts: folded), wide, json, jsonl, or name: targets only",
+        metavar="FORMAT",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a change on more than one host")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit", metavar="TEXT")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return when accepted instead of when done")]
-Fanout = Annotated[
-    int,
-    typer.Option("--fanout", min=0, help="Hosts changed at once; 0: as the controller likes", metavar="N"),
-]
 
-_SHARED: dict[str, Any] = {
+_SENDING: dict[str, Any] = {
+    "yes": Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before a change on more than one host")
+    ],
+    "reason": Annotated[str, typer.Option("--reason", help="Why, for the audit", metavar="TEXT")],
+    "fanout": Annotated[
+        int,
+        typer.Option(
+            "--fanout", min=0, help="Hosts changed at once; 0: as the controller likes", metavar="N"
+        ),
+    ],
+}
+
+
+def _text(flag: str, metavar: str, help_text: str, group: str) -> Any:
+    return Annotated[str | None, typer.Option(flag, metavar=metavar, help=help_text, rich_help_panel=group)]
+
+
+def _flag(flag: str, help_text: str, group: str) -> Any:
+    return Annotated[bool, typer.Option(flag, help=help_text, rich_help_panel=group)]
+
+
+_TARGET: dict[str, Any] = {
     "hosts": Annotated[
         str | None,
         typer.Option(
-            "-H", "--hosts", help="Hosts, through the controller: web[1-20],@group,!web3", metavar="EXPR"
+            "-H",
+            "--hosts",
+            metavar="EXPR",
+            help="Through the controller: web[1-20],@group,!web3",
+            rich_help_panel=_HOSTS,
         ),
     ],
-    "all_hosts": Annotated[bool, typer.Option("--all-hosts", help="Every host of the controller")],
+    "all_hosts": _flag("--all-hosts", "Every host of the controller", _HOSTS),
     "timeout": Annotated[
         float | None,
-        typer.Option("--timeout", min=0.001, help="Longest wait for one host", metavar="SECONDS"),
-    ],
-    "door": Annotated[
-        str | None, typer.Option("--door", help="Socket of the agent", metavar="PATH", rich_help_panel=_AGENT)
-    ],
-    "state_dir": Annotated[
-        str | None,
         typer.Option(
-            "--state-dir",
-            help="As given to the agent; or FLEET_STATE_DIR",
-            metavar="DIR",
-            rich_help_panel=_AGENT,
+            "--timeout",
+            min=0.001,
+            metavar="SECONDS",
+            help="Longest wait for one host",
+            rich_help_panel=_HOSTS,
         ),
     ],
-    "config": Annotated[
-        str | None, typer.Option("--config", help="TOML file; or FLEETCTL_CONFIG", metavar="FILE")
-    ],
-    "controller": Annotated[
-        str | None,
-        typer.Option("--controller", help="Its address", metavar="HOST:PORT", rich_help_panel=_CONTROLLER),
-    ],
-    "controller_name": Annotated[
-        str | None, typer.Option("--controller-name", help="Its name in its certificate", metavar="NAME")
-    ],
-    "fleet": Annotated[str | None, typer.Option("--fleet", help="Its fleet", metavar="NAME")],
-    "certificate": Annotated[
-        str | None, typer.Option("--certificate", help="Our certificate", metavar="FILE")
-    ],
-    "key": Annotated[str | None, typer.Option("--key", help="Our key", metavar="FILE")],
-    "ca": Annotated[str | None, typer.Option("--ca", help="The fleet's authority", metavar="FILE")],
-    "insecure_plaintext": Annotated[
-        bool, typer.Option("--insecure-plaintext", help="No TLS: for laboratories only")
-    ],
+    "door": _text("--door", "PATH", "Its socket", _AGENT),
+    "state_dir": _text("--state-dir", "DIR", "As given to it; or FLEET_STATE_DIR", _AGENT),
+    "config": _text("--config", "FILE", "TOML file with all that follows; or FLEETCTL_CONFIG", _CONTROLLER),
+    "controller": _text("--controller", "HOST:PORT", "Its address", _CONTROLLER),
+    "controller_name": _text("--controller-name", "NAME", "Its name in its certificate", _CONTROLLER),
+    "fleet": _text("--fleet", "NAME", "Its fleet", _CONTROLLER),
+    "certificate": _text("--certificate", "FILE", "Our certificate", _CONTROLLER),
+    "key": _text("--key", "FILE", "Our key", _CONTROLLER),
+    "ca": _text("--ca", "FILE", "The fleet's authority", _CONTROLLER),
+    "insecure_plaintext": _flag("--insecure-plaintext", "No TLS: for laboratories only", _CONTROLLER),
 }
-_DEFAULTS: dict[str, Any] = {"all_hosts": False, "insecure_plaintext": False}
+_DEFAULTS: dict[str, Any] = {
+    "all_hosts": False,
+    "insecure_plaintext": False,
+    "yes": False,
+    "reason": "",
+    "fanout": 0,
+}
 
 
 class Target(NamedTuple):
@@ -140,20 +156,31 @@ class Target(NamedTuple):
         return Controller(found, self.invocation, self.timeout)
 
 
+class Sending(NamedTuple):
+    """How a change is sent. `fanout` 0 leaves it to the controller."""
+
+    yes: bool
+    reason: str
+    fanout: int
+
+
 def targeted(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command, whose first parameter is `target`, the shared options in its place."""
+    """Give a command the options of its parameters `target` and, where it has it, `sending`."""
     signature = inspect.signature(command)
-    own = [parameter for name, parameter in signature.parameters.items() if name != "target"]
+    own = [parameter for name, parameter in signature.parameters.items() if name not in {"target", "sending"}]
+    is_change = "sending" in signature.parameters
     shared = [
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=annotation
         )
-        for name, annotation in _SHARED.items()
+        for name, annotation in ((_SENDING if is_change else {}) | _TARGET).items()
     ]
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
     def run(context: typer.Context, **values: Any) -> int:
-        target = Target(invocation=context.obj, **{name: values.pop(name) for name in _SHARED})
+        target = Target(invocation=context.obj, **{name: values.pop(name) for name in _TARGET})
+        if is_change:
+            values["sending"] = Sending(**{name: values.pop(name) for name in _SENDING})
         try:
             code = command(target=target, **values)
             target.invocation.stdout.flush()
@@ -172,3 +199,33 @@ def targeted(command: Callable[..., int]) -> Callable[..., int]:
     run.__doc__ = command.__doc__
     run.__name__ = command.__name__
     return run
+
+
+class VerbCommand(typer.core.TyperCommand):
+    """A verb in whose help options stand in groups, and the examples of its epilog line by line."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options, each under the title of its group."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                group = getattr(parameter, "rich_help_panel", None)
+                is_argument = parameter.param_type_name == "argument"
+                title = "Arguments" if is_argument else group or "Options"
+                groups.setdefault(title, []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples."""
+        write_examples(self.epilog, formatter)
+
+
+def write_examples(text: str | None, formatter: Any) -> None:
+    """Examples as they are typed: no line is joined with another or broken."""
+    if text:
+        with formatter.section("Examples"):
+            for line in inspect.cleandoc(text).splitlines():
+                formatter.write(f"  {line}\n")

@@ -89,8 +89,13 @@ def test_every_verb_has_its_file_and_stands_in_the_help(capsys: pytest.CaptureFi
 
 def test_without_a_verb_it_shows_what_there_is() -> None:
     result = run()
-    assert result.code == 1
-    assert "Usage: fleetctl" in result.out
+    assert (result.code, result.out) == (1, "")
+    assert "Usage: fleetctl" in result.err
+    assert "Examples:\n  fleetctl status " in result.err
+
+
+def test_a_verb_that_was_probably_meant_is_named() -> None:
+    assert run("statsu").err == "error: there is no verb 'statsu'\nhint: did you mean status?\n"
 
 
 def test_a_reader_that_leaves_is_no_traceback(path: str) -> None:

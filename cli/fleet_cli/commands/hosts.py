@@ -4,17 +4,24 @@ import typer
 from fleet_api.errors import BadRequest
 
 from fleet_cli import exit_codes
-from fleet_cli.options import Output, OutputOption, Target, targeted
+from fleet_cli.options import Output, OutputOption, Target, VerbCommand, targeted
 from fleet_cli.views import table
 from fleet_cli.views.text import shown
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+EXAMPLES = """
+fleetctl hosts
+fleetctl hosts -H 'web[1-20]&@blue' -o name
+"""
 
-@app.command()
+
+@app.command(cls=VerbCommand, epilog=EXAMPLES)
 @targeted
 def hosts(target: Target, output: OutputOption = Output.TABLE) -> int:
-    """Show the hosts of the controller, all or those of -H, with their reachability.
+    """Show the hosts of the controller.
+
+    All, or those of -H, with their reachability.
 
     Exit code: 0 whoever is unreachable (it is the controller that is asked); 7 when there is none.
     """

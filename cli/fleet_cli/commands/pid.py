@@ -9,11 +9,17 @@ from fleet_api.rows import display_name
 
 from fleet_cli import exit_codes, programs
 from fleet_cli.answers import Bucket, HostAnswer, settle_read
-from fleet_cli.options import Output, OutputOption, Programs, Target, targeted
+from fleet_cli.options import Output, OutputOption, Programs, Target, VerbCommand, targeted
 from fleet_cli.views import folded, table
 from fleet_cli.views.text import shown
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+EXAMPLES = """
+kill -USR1 $(fleetctl pid web)
+fleetctl pid 'worker:*' --all-hosts
+fleetctl pid                           the agent's
+"""
 
 
 class _Found(NamedTuple):
@@ -23,12 +29,13 @@ class _Found(NamedTuple):
     pid: int
 
 
-@app.command()
+@app.command(cls=VerbCommand, epilog=EXAMPLES)
 @targeted
 def pid(target: Target, names: Programs = None, output: OutputOption = Output.TABLE) -> int:
-    """Print the pid of each process in the order asked for, 0 when it does not run.
+    """Print process ids.
 
-    Without a name it is the agent's own. Of several hosts, each pid stands behind its host and process.
+    One a line in the order asked for, 0 when it does not run; without a name, the agent's own. Of several
+    hosts, each pid stands behind its host and process.
 
     Exit code: 3 when one does not run, 2 when a name is unknown, 4 when a host did not answer.
     """

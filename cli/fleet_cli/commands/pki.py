@@ -9,24 +9,33 @@ from fleet_api.errors import BadRequest, Conflict
 from fleet_api.identity import Role
 
 from fleet_cli.invocation import Invocation
+from fleet_cli.options import VerbCommand
 
 if TYPE_CHECKING:
     from fleet_api.pki import Description
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 CA_CERTIFICATE = "ca.crt"
 CA_KEY = "ca.key"
+
+INIT_EXAMPLES = "fleetctl pki init --fleet production --dir pki"
+ISSUE_EXAMPLES = """
+fleetctl pki issue agent web1 --dir pki --out web1
+fleetctl pki issue controller controller --dir pki --dns fleet.example.org
+fleetctl pki issue user alice --dir pki --days 30
+"""
+SHOW_EXAMPLES = "fleetctl pki show pki/*.crt"
 
 _Folder = Annotated[str, typer.Option("--dir", help="Folder of the CA", metavar="DIR")]
 
 
 @app.callback()
 def pki() -> None:
-    """Make the CA of a fleet, and certificates for its agents, controllers and users."""
+    """Make a fleet's CA and certificates."""
 
 
-@app.command()
+@app.command(cls=VerbCommand, epilog=INIT_EXAMPLES)
 def init(
     context: typer.Context,
     fleet: Annotated[str, typer.Option("--fleet", help="Name of the fleet", metavar="NAME")],
@@ -54,7 +63,7 @@ def init(
     _tell(invocation, written, f"CA of fleet {fleet}", issued.certificate)
 
 
-@app.command()
+@app.command(cls=VerbCommand, epilog=ISSUE_EXAMPLES)
 def issue(
     context: typer.Context,
     role: Annotated[Role, typer.Argument(help="What the holder may be", metavar="agent|controller|user")],
@@ -102,7 +111,7 @@ def issue(
     _tell(invocation, written, f"{holder} of fleet {fleet}", issued.certificate)
 
 
-@app.command()
+@app.command(cls=VerbCommand, epilog=SHOW_EXAMPLES)
 def show(
     context: typer.Context,
     paths: Annotated[list[str], typer.Argument(help="Certificate files", metavar="FILE...")],

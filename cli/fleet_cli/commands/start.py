@@ -4,31 +4,36 @@ import typer
 
 from fleet_cli import operate
 from fleet_cli.options import (
-    Fanout,
     NoWait,
     Output,
     OutputOption,
     Programs,
-    Reason,
+    Sending,
     Target,
-    Yes,
+    VerbCommand,
     targeted,
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+EXAMPLES = """
+fleetctl start web
+fleetctl start 'worker:*' -H @blue --yes
+fleetctl start all --no-wait
+"""
 
-@app.command()
+
+@app.command(cls=VerbCommand, epilog=EXAMPLES)
 @targeted
 def start(
     target: Target,
+    sending: Sending,
     programs: Programs = None,
     output: OutputOption = Output.TABLE,
-    yes: Yes = False,
-    reason: Reason = "",
     no_wait: NoWait = False,
-    fanout: Fanout = 0,
 ) -> int:
-    """Start processes and wait until each has stayed up."""
-    terms = operate.require(programs, "fleetctl start PROGRAM... [-H HOSTS]", "start requires a process name")
-    return operate.run(target, "start", terms, output, yes=yes, reason=reason, no_wait=no_wait, fanout=fanout)
+    """Start processes and wait until each has stayed up.
+
+    Exit code: 0 all did it, or were as asked; 2 one failed or refused; 4 a host did not answer; 6 both.
+    """
+    return operate.run(target, "start", programs, output, sending, no_wait=no_wait)

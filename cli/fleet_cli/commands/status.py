@@ -5,12 +5,19 @@ from collections.abc import Sequence
 import typer
 
 from fleet_cli import report
-from fleet_cli.options import Output, OutputOption, Programs, Target, targeted
+from fleet_cli.options import Output, OutputOption, Programs, Target, VerbCommand, targeted
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+EXAMPLES = """
+fleetctl status                        this host
+fleetctl status 'web:*' db             a group, a program
+fleetctl status --all-hosts            the fleet, folded
+fleetctl status web -H 'web[1-20],!web3' -o wide
+"""
 
-@app.command()
+
+@app.command(cls=VerbCommand, epilog=EXAMPLES)
 @targeted
 def status(target: Target, programs: Programs = None, output: OutputOption = Output.TABLE) -> int:
     """Show processes; without a name, all.

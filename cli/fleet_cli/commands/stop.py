@@ -4,31 +4,36 @@ import typer
 
 from fleet_cli import operate
 from fleet_cli.options import (
-    Fanout,
     NoWait,
     Output,
     OutputOption,
     Programs,
-    Reason,
+    Sending,
     Target,
-    Yes,
+    VerbCommand,
     targeted,
 )
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+EXAMPLES = """
+fleetctl stop web
+fleetctl stop 'web*' -H 'web[1-20],!web3'
+fleetctl stop all --all-hosts --reason 'power work'
+"""
 
-@app.command()
+
+@app.command(cls=VerbCommand, epilog=EXAMPLES)
 @targeted
 def stop(
     target: Target,
+    sending: Sending,
     programs: Programs = None,
     output: OutputOption = Output.TABLE,
-    yes: Yes = False,
-    reason: Reason = "",
     no_wait: NoWait = False,
-    fanout: Fanout = 0,
 ) -> int:
-    """Stop processes and wait until each has ended."""
-    terms = operate.require(programs, "fleetctl stop PROGRAM... [-H HOSTS]", "stop requires a process name")
-    return operate.run(target, "stop", terms, output, yes=yes, reason=reason, no_wait=no_wait, fanout=fanout)
+    """Stop processes and wait until each has ended.
+
+    Exit code: 0 all did it, or were as asked; 2 one failed or refused; 4 a host did not answer; 6 both.
+    """
+    return operate.run(target, "stop", programs, output, sending, no_wait=no_wait)

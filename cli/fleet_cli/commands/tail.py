@@ -1,6 +1,7 @@
 """`fleetctl tail`: the end of a process's log, followed if asked."""
 
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
 from fleet_api.errors import BadRequest, NotFound
@@ -9,23 +10,48 @@ from fleet_cli import exit_codes
 from fleet_cli.answers import Bucket, HostAnswer, count
 from fleet_cli.local import READ_TIMEOUT_SECONDS
 from fleet_cli.log_output import Amount, LogOutput
-from fleet_cli.options import Target, targeted
+from fleet_cli.options import Target, VerbCommand, targeted
 from fleet_cli.views import folded, summary
 from fleet_cli.views.text import shown
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+EXAMPLES = """
+fleetctl tail web                      the last 1600 bytes, as supervisorctl
+fleetctl tail -f -n 20 web stderr
+fleetctl tail -f web -H @blue          each line behind its host
+"""
+
 DEFAULT_BYTES = 1600
 DEFAULT_FOLLOW_BYTES = 1024
-_USAGE = "fleetctl tail [-f] [-n LINES | -c BYTES] PROGRAM [stdout|stderr] [-H HOSTS]"
+_USAGE = "fleetctl tail [-f] [-n LINES | -c BYTES | -BYTES] PROGRAM [stdout|stderr] [-H HOSTS]"
 
 
-@app.command()
+class TailCommand(VerbCommand):
+    """Takes `-1000` for `--bytes=1000`, as supervisorctl does."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments of this command."""
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [*_as_options(args[:end]), *args[end:]])
+
+
+def _as_options(args: Sequence[str]) -> Iterator[str]:
+    before = ""
+    for text in args:
+        # Behind an option that takes a value it would be that value.
+        is_free = not before.startswith("-") or before in {"-f", "--follow"}
+        is_number = text.startswith("-") and text[1:].isdecimal() and text.isascii()
+        yield f"--bytes={text[1:]}" if is_free and is_number else text
+        before = text
+
+
+@app.command(cls=TailCommand, epilog=EXAMPLES)
 @targeted
 def tail(
     target: Target,
     name: Annotated[str | None, typer.Argument(metavar="PROGRAM", help="name or group:name")] = None,
-    channel: Annotated[str, typer.Argument(metavar="[stdout|stderr]", show_default=False)] = "stdout",
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="stdout or stderr")] = "stdout",
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as the log grows")] = False,
     lines: Annotated[
         int | None,
@@ -36,7 +62,9 @@ def tail(
         typer.Option("-c", "--bytes", min=0, help="Begin so many bytes before the end", metavar="N"),
     ] = None,
 ) -> int:
-    """Print the end of a log; of several hosts, each line behind its host.
+    """Print the end of a log.
+
+    Of several hosts, each line stands behind its host. `tail -1000 web` means `tail -c 1000 web`.
 
     Exit code: 2 no such process or log, 4 a host did not answer, 130 ended with Ctrl-C.
     """

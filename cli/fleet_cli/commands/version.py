@@ -8,16 +8,23 @@ from fleet_api.errors import FleetError
 from fleet_api.version import VERSION
 
 from fleet_cli import exit_codes
-from fleet_cli.options import Output, OutputOption, Target, targeted
+from fleet_cli.options import Output, OutputOption, Target, VerbCommand, targeted
 from fleet_cli.views.text import shown
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+EXAMPLES = """
+fleetctl version
+fleetctl version --all-hosts
+"""
 
-@app.command()
+
+@app.command(cls=VerbCommand, epilog=EXAMPLES)
 @targeted
 def version(target: Target, output: OutputOption = Output.TABLE) -> int:
-    """Show the versions of fleetctl and of the agent, or with -H of the controller and the hosts' agents.
+    """Show versions.
+
+    Of fleetctl and of the agent here; with -H of the controller and of the agents on those hosts.
 
     Exit code: 0 also when no agent runs here; that is said.
     """

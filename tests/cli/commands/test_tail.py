@@ -37,6 +37,8 @@ def test_as_many_as_asked_for(door: FakeDoor) -> None:
     assert run("tail", "-n", "2", "web", "--door", door.path).out == "line 998\nline 999\n"
     assert run("tail", "-c", "5", "web", "stderr", "--door", door.path).out == " 999\n"
     assert door.requests[-1]["stream"] == "stderr"
+    assert run("tail", "-5", "web", "--door", door.path).out == " 999\n", "as supervisorctl takes it"
+    assert run("tail", "-n", "1", "-5", "web", "--door", door.path).code == 1
 
 
 @pytest.mark.parametrize(
