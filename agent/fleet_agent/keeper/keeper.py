@@ -61,7 +61,7 @@ class Keeper:
         self._spare = Spare()
         self._holding = Holding(runtime, environ, self._spare)
         self._supervisor = offices.SupervisorLife()
-        self._gateways = offices.Gateways(self._spare)
+        self._gateways = offices.Gateways(self._spare, environ)
         self._boot_id = procfs.boot_id()
         self._exit_code: int | None = None
         # Set by Leave: the code to end with as soon as supervisor and gateway are gone.

@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fleet_agent.keeper import spawn
 
@@ -14,6 +14,10 @@ FAILURES_BEFORE_STOPPING_ALONE = 3
 STOPPING_PAUSE_SECONDS = 0.2
 """The longest pause once the agent was asked to stop."""
 BAD_CONFIGURATION = 2
+_GATEWAY_VARIABLES = frozenset(
+    {b"PATH", b"LANG", b"TZ", b"LD_LIBRARY_PATH", b"GRPC_VERBOSITY", b"GRPC_TRACE"}
+)
+_GATEWAY_PREFIXES = (b"LC_", b"PYTHON")
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -70,11 +74,21 @@ class SupervisorLife:
         return pause_before_restart(self.young_deaths)
 
 
+def gateway_environment(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What the gateway needs of ours: it speaks with strangers, and our environment may hold secrets."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in _GATEWAY_VARIABLES or name.startswith(_GATEWAY_PREFIXES)
+    }
+
+
 class Gateways:
     """The gateway, and older ones on their way out: `leaving` maps a pid to the time of its SIGKILL."""
 
-    def __init__(self, spare: spawn.Spare) -> None:
+    def __init__(self, spare: spawn.Spare, environ: Mapping[bytes, bytes]) -> None:
         self._spare = spare
+        self._environ = gateway_environment(environ)
         self.pid = 0
         self.leaving: dict[int, float] = {}
 
@@ -87,7 +101,7 @@ class Gateways:
             self.leaving[self.pid] = time.monotonic()
             self.pid = 0
             self.end_late(time.monotonic())
-        self.pid = spawn.start_office(argv, fds, self._spare)
+        self.pid = spawn.start_office(argv, fds, self._spare, self._environ)
         return self.pid
 
     def ended(self, pid: int) -> bool:

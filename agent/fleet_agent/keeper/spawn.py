@@ -94,8 +94,10 @@ def start_child(
         return Failure("exec", errno.EINVAL, f"couldn't exec {request.executable}: {error}")
 
 
-def start_office(argv: Sequence[str], inherit: Sequence[int], spare: Spare) -> int:
-    """Start supervisor or gateway, with these descriptors as 3, 4 and so on.
+def start_office(
+    argv: Sequence[str], inherit: Sequence[int], spare: Spare, environ: Mapping[bytes, bytes] | None = None
+) -> int:
+    """Start supervisor or gateway, with these descriptors as 3, 4 and so on; `environ` None: our own.
 
     Subtle: the keeper keeps all these numbers taken (see `take_low_numbers`), so that none is the
     pipe on which Popen hears of a failed exec.
@@ -110,7 +112,7 @@ def start_office(argv: Sequence[str], inherit: Sequence[int], spare: Spare) -> i
         _reset_signals()
 
     with spare, _SignalsBlocked():
-        return _popen(argv, preexec_fn=arrange)
+        return _popen(argv, preexec_fn=arrange, env=environ)
 
 
 def take_low_numbers() -> None:
@@ -187,7 +189,11 @@ def _becoming(request: Spawn, told: int) -> Callable[[], None]:
 
 
 def _popen(argv: Sequence[str], **arguments: object) -> int:
-    process = subprocess.Popen(argv, close_fds=False, process_group=0, restore_signals=True, **arguments)  # type: ignore[call-overload]
+    # A session of its own, hence a group, too: within ours, any user's child could open our terminal and
+    # type into it.
+    process = subprocess.Popen(
+        argv, close_fds=False, start_new_session=True, restore_signals=True, **arguments
+    )  # type: ignore[call-overload]
     # Else Popen would call waitpid itself, beside the keeper, when it is collected.
     process.returncode = 0
     return int(process.pid)

@@ -71,6 +71,28 @@ def test_a_status_in_words(status: int, words: str) -> None:
     assert offices.describe_status(status) == words
 
 
+@pytest.mark.pure
+def test_the_gateway_gets_what_it_needs_of_the_environment() -> None:
+    needed = {b"PATH": b"/bin", b"LANG": b"C", b"LC_ALL": b"C", b"PYTHONPATH": b"x", b"TZ": b"UTC"}
+    others = {b"DATABASE_PASSWORD": b"s3cret", b"AWS_SECRET_ACCESS_KEY": b"k", b"LD_PRELOAD": b"x.so"}
+    assert offices.gateway_environment({**needed, **others}) == needed
+
+
+def test_no_secret_of_the_environment_reaches_the_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "s3cret")
+    with SupervisedKeeper(tmp_path) as keeper:
+        link = keeper.accept()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            link.send(messages.StartGateway(gateway_argv("0")), [theirs.fileno()])
+            pid = link.expect(messages.GatewayStarted).pid
+            ours.recv(1000)
+            assert b"s3cret" in Path(f"/proc/{link.pid}/environ").read_bytes()
+            assert b"s3cret" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def test_a_supervisor_that_dies_is_started_again(keeper: SupervisedKeeper) -> None:
     for number in range(1, 5):
         link = keeper.accept(begin=False)

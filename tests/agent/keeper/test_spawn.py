@@ -1,11 +1,14 @@
 """A child gets its user, limits, signals and descriptors, and nothing of its starter."""
 
+import fcntl
 import json
 import os
+import pty
 import resource
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +173,26 @@ def test_a_keeper_that_was_started_with_signals_ignored_or_blocked_hands_none_on
         report = parse(link.read_all("g:a").decode())
         masks = [int(report[key][0], 16) & ~INTERNAL_SIGNALS for key in ("SigBlk", "SigIgn", "SigCgt")]
         assert masks == [0, 0, 0]
+
+
+@pytest.mark.parametrize("user", [None, pytest.param(NOBODY, marks=needs_root)])
+def test_no_child_can_reach_the_terminal_of_the_keeper(tmp_path: Path, user: int | None) -> None:
+    terminal, line = pty.openpty()
+
+    def have_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(line, termios.TIOCSCTTY, 0)
+
+    try:
+        with SupervisedKeeper(tmp_path, preexec_fn=have_terminal) as keeper:
+            link = keeper.accept()
+            assert os.getsid(link.pid) == link.pid, "nor can supervisor and gateway"
+            link.spawn("g:a", ["/bin/sh", "-c", "(: < /dev/tty) 2>&1 || echo none"], uid=user)
+            answer = link.read_all("g:a")
+            assert answer.endswith(b"none\n"), answer
+    finally:
+        os.close(terminal)
+        os.close(line)
 
 
 def test_what_the_starter_left_open_does_not_reach_the_children(tmp_path: Path) -> None:
