@@ -18,6 +18,10 @@ class Verb(StrEnum):
     SIGNAL = "signal"
 
 
+RESTARTED = "restarted"
+"""The reason of a restart that found something to stop; fleetctl tells the two apart by it."""
+
+
 class Result(StrEnum):
     """What became of a verb on one process."""
 
@@ -70,8 +74,11 @@ def has_begun(verb: Verb, process: Process, run_before: int) -> bool:
     return process.run > run_before or (verb is Verb.RESTART and process.state is State.STOPPING)
 
 
-def judge(verb: Verb, process: Process, run_before: int) -> Verdict | None:
-    """The verdict once the verb has had its effect; None while there is something to wait for."""
+def judge(verb: Verb, process: Process, run_before: int, was_stopped: bool = False) -> Verdict | None:
+    """The verdict once the verb has had its effect; None while there is something to wait for.
+
+    `was_stopped`: the verb began with a stop, so that what it started has been restarted.
+    """
     if verb is Verb.STOP:
         return _judge_stop(process)
     if process.run <= run_before:
@@ -83,7 +90,7 @@ def judge(verb: Verb, process: Process, run_before: int) -> Verdict | None:
         )
     match process.state:
         case State.RUNNING | State.EXITED:
-            return Verdict(Result.OK, "started")
+            return Verdict(Result.OK, RESTARTED if was_stopped else "started")
         case State.BACKOFF | State.FATAL:
             return Verdict(Result.FAILED, process.spawn_error or "spawn error", "SPAWN_ERROR")
         case State.STOPPED | State.UNKNOWN:

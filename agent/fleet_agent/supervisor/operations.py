@@ -44,12 +44,13 @@ class Request(NamedTuple):
 
 
 class _Operation:
-    __slots__ = ("is_done", "outcomes", "replies", "request", "waiting")
+    __slots__ = ("is_done", "outcomes", "replies", "request", "stopped", "waiting")
 
     def __init__(self, request: Request, reply: Reply) -> None:
         self.request = request
         self.replies = [reply]
         self.waiting: dict[str, int] = {}
+        self.stopped: set[str] = set()
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.is_done = False
 
@@ -130,7 +131,7 @@ class Operations:
             begun = {"id": request.operation_id, "verb": request.verb.value, "runs": runs}
             self._results.note_begun(request.key, begun, self._clock().wall)
         for id_ in request.ids:
-            self._hold_and_judge(operation, id_, runs[id_], self._act(request, id_))
+            self._hold_and_judge(operation, id_, runs[id_], self._act(operation, id_))
 
     def _resume(self, operation: _Operation, runs: dict[str, int]) -> None:
         """Go on with what an earlier supervisor began: do what it did not get done, once."""
@@ -142,8 +143,9 @@ class Operations:
             if request.verb is Verb.SIGNAL:
                 verdict = Verdict(Result.FAILED, "whether it was signalled is not known", "OUTCOME_UNKNOWN")
             elif not verbs.has_begun(request.verb, process, run_before):
-                verdict = self._act(request, id_)
+                verdict = self._act(operation, id_)
             elif request.verb is Verb.RESTART and process.state is State.STOPPING:
+                operation.stopped.add(id_)
                 self._roster.apply(id_, events.StartAsked(request.words()))
             if verdict is None and not request.wait:
                 verdict = _asked(request)
@@ -159,7 +161,8 @@ class Operations:
         else:
             self._judge(operation, id_, self._roster[id_].process)
 
-    def _act(self, request: Request, id_: str) -> Verdict | None:
+    def _act(self, operation: _Operation, id_: str) -> Verdict | None:
+        request = operation.request
         process = self._roster[id_].process
         if request.verb is Verb.SIGNAL:
             if process.state not in SIGNALLABLE_STATES or not process.pid:
@@ -171,6 +174,7 @@ class Operations:
             return beginning.verdict
         asked: list[events.Event] = []
         if beginning.stop:
+            operation.stopped.add(id_)
             asked.append(events.StopAsked(request.words()))
         if beginning.start:
             asked.append(events.StartAsked(request.words()))
@@ -192,7 +196,7 @@ class Operations:
         run_before = operation.waiting.get(id_)
         if run_before is None:
             return
-        verdict = verbs.judge(operation.request.verb, process, run_before)
+        verdict = verbs.judge(operation.request.verb, process, run_before, id_ in operation.stopped)
         if verdict is not None:
             self._settle(operation, id_, verdict)
 

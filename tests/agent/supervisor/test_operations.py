@@ -68,7 +68,7 @@ def test_a_restart_goes_through_the_stop(tmp_path: Path) -> None:
     world.exited("a")
     assert world.answers == []
     world.spawned("a")
-    assert world.outcomes() == [("a", "ok", "started")]
+    assert world.outcomes() == [("a", "ok", "restarted")]
     assert world.process("a").run == 2
 
 
@@ -76,6 +76,13 @@ def test_a_restart_of_what_backs_off_starts_it_at_once(tmp_path: Path) -> None:
     world = World(tmp_path, "a")
     world.roster.apply("g:a", events.StartAsked("test"))
     world.roster.apply("g:a", events.SpawnFailed(1, "no"))
+    world.submit(Verb.RESTART, "a")
+    world.spawned("a")
+    assert world.outcomes() == [("a", "ok", "restarted")]
+
+
+def test_a_restart_of_what_does_not_run_is_a_start(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
     world.submit(Verb.RESTART, "a")
     world.spawned("a")
     assert world.outcomes() == [("a", "ok", "started")]
@@ -160,7 +167,7 @@ def test_a_restart_cut_short_is_finished_once_by_the_next_supervisor(tmp_path: P
         assert second.process("a").state is State.STOPPING
         second.exited("a")
         second.spawned("a")
-    assert second.outcomes() == [("a", "ok", "started")]
+    assert second.outcomes() == [("a", "ok", "started" if done == "all" else "restarted")]
     assert second.process("a").run == 2
 
 
