@@ -52,7 +52,10 @@ class PositionRow(TypedDict):
 
 
 class OutcomeRow(TypedDict):
-    """What became of an operation on one process; `result` is ok, unchanged, failed or refused."""
+    """What became of an operation on one process; `result` is ok, unchanged, failed or refused.
+
+    The `reason` of a restart that is ok is `restarted`, or `started` where nothing had to be stopped.
+    """
 
     name: str
     group: str

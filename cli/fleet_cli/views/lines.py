@@ -8,7 +8,10 @@ from fleet_cli import programs
 from fleet_cli.answers import HostAnswer
 from fleet_cli.views.text import paint, shown
 
-_DONE = {"start": "started", "stop": "stopped", "restart": "restarted", "signal": "signalled"}
+_RESTARTED = "restarted"
+"""What an agent says of a restart that found something to stop."""
+
+_DONE = {"start": "started", "stop": "stopped", "restart": _RESTARTED, "signal": "signalled"}
 _ACCEPTED = {"start": "starting", "stop": "stopping", "restart": "restarting", "signal": "signalled"}
 _ALREADY = {"start": "already started", "restart": "already started"}
 
@@ -28,6 +31,8 @@ _WORDS = {
 def outcome(verb: str, row: OutcomeRow, *, wait: bool = True) -> str:
     """`started`, `ERROR (already started)` and so on."""
     if row["result"] == "ok":
+        if verb == "restart" and wait and row["reason"] != _RESTARTED:
+            verb = "start"  # it did not run
         return (_DONE if wait else _ACCEPTED)[verb]
     if row["result"] == "unchanged":
         return f"ERROR ({_ALREADY.get(verb, 'not running')})"
@@ -58,7 +63,7 @@ def change(
     ]
     listed = [row for row in answer.outcomes if is_listed(row, terms)]
     if verb == "restart" and wait:
-        lines += [f"{_name(row)}: stopped" for row in listed if row["result"] == "ok"]
+        lines += [f"{_name(row)}: stopped" for row in listed if row["reason"] == _RESTARTED]
         verb = "start"
     for row in listed:
         text = outcome(verb, row, wait=wait)

@@ -15,7 +15,10 @@ def path(tmp_path: Path) -> str:
 
 
 def test_lines_of_stop_and_start(path: str) -> None:
-    outcomes = [outcome_row("a"), outcome_row("b", "failed", "exited too quickly", "SPAWN_ERROR")]
+    outcomes = [
+        outcome_row("a", reason="restarted"),
+        outcome_row("b", "failed", "exited too quickly", "SPAWN_ERROR"),
+    ]
     with fake_door(path, {"operate": answers_operate(*outcomes)}) as fake:
         result = run("restart", "all", "--door", path)
     assert result == Result(2, "a: stopped\na: started\nb: ERROR (spawn error)\n", "b: exited too quickly\n")

@@ -172,7 +172,8 @@ def test_hints_are_told_once_with_the_hosts_they_are_for() -> None:
 
 def test_change() -> None:
     answers = [
-        HostAnswer(f"web{number}", Bucket.OK, outcomes=[outcome_row("web")]) for number in range(1, 119)
+        HostAnswer(f"web{number}", Bucket.OK, outcomes=[outcome_row("web", reason="restarted")])
+        for number in range(1, 119)
     ]
     answers += [
         HostAnswer(

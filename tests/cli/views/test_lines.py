@@ -41,8 +41,10 @@ def test_line(verb: str, row: OutcomeRow, line: str) -> None:
 
 
 def test_restart_prints_the_lines_of_stop_and_start() -> None:
-    answer = HostAnswer("", Bucket.OK, outcomes=[outcome_row("a"), outcome_row("b")])
-    assert lines.change("restart", answer, ["all"], False) == "a: stopped\nb: stopped\na: started\nb: started"
+    ran, did_not = outcome_row("a", reason="restarted"), outcome_row("b", reason="started")
+    answer = HostAnswer("web1", Bucket.OK, outcomes=[ran, did_not])
+    assert lines.change("restart", answer, ["all"], False) == "a: stopped\na: started\nb: started"
+    assert [lines.outcome("restart", row) for row in (ran, did_not)] == ["restarted", "started"]
 
 
 def test_accepted_is_not_done() -> None:
