@@ -63,11 +63,17 @@ def _open_again(run: Run, index: int) -> int:
     stream = run.streams[index]
     sources = [run.fifos[index]]
     if run.pidfd >= 0:
-        # Somebody removed the FIFO; the child itself still leads to it.
+        # Somebody removed the FIFO; the child itself still leads to it, or to a file of its own choice,
+        # which we, who may open more, must not.
         sources.append(f"/proc/{run.pid}/fd/{fifos.STREAMS.index(stream)}")
     for source in sources:
         try:
+            if not fifos.is_fifo(source):
+                continue
             fd = fifos.open_held([source], [stream])[0]
+            if not fifos.is_fifo(fd):
+                os.close(fd)
+                continue
             # An end of file is only told by poll when a writer has come and gone since.
             fifos.close(fifos.open_child([source]))
         except OSError:

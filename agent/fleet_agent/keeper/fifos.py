@@ -6,6 +6,7 @@ nor end of file. Called by `holding` for a new run and by `adopt` for one that a
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 
 STREAMS = ("stdin", "stdout", "stderr")
@@ -63,6 +64,14 @@ def open_child(wanted: Sequence[str]) -> list[int]:
     Raises: OSError, with none left open.
     """
     return _open_all(wanted, [os.O_RDWR] * len(wanted))
+
+
+def is_fifo(file: str | int) -> bool:
+    """Whether this path or descriptor is a FIFO, of whomever.
+
+    Raises: OSError.
+    """
+    return stat.S_ISFIFO(os.stat(file).st_mode)
 
 
 def has_reader(path: str) -> bool:

@@ -92,6 +92,9 @@ def make(path: str) -> None:
 
     Raises: Denied naming the folder, its owner or its mode.
     """
+    # Folders above it that are missing, too, must not be open to all because our starter had no umask.
+    before = os.umask(0o022)
+    os.umask(before | 0o022)
     try:
         os.makedirs(path, 0o700)
     except FileExistsError:
@@ -100,6 +103,8 @@ def make(path: str) -> None:
         raise Denied(
             "FOLDER_NOT_MADE", f"cannot make the folder {path}: {error.strerror}", "give another --state-dir"
         ) from error
+    finally:
+        os.umask(before)
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode) and found.st_uid in (0, os.geteuid()):
         found = os.stat(path)

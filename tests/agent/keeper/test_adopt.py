@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import sys
 from pathlib import Path
 
@@ -135,6 +136,26 @@ def test_fifos_that_were_removed_are_reached_through_the_child(keeper: Supervise
     os.write(link.ends["g:a", 1]["stdin"], b"it\n")
     assert link.read("g:a", 7) == b"got it\n"
     assert is_alive(pid)
+
+
+def test_a_child_cannot_lead_us_to_a_file_that_it_may_not_read(
+    keeper: SupervisedKeeper, tmp_path: Path
+) -> None:
+    # As root we could open whatever the child holds, if only by name.
+    secret = tmp_path / "shadow"
+    secret.write_text("hash\n")
+    link = keeper.accept()
+    keeper.note(link.spawn("g:a", sh(f"exec 1< {secret}; echo up >&2; sleep 1000")).pid)
+    assert link.read("g:a", 3, "stderr") == b"up\n"
+    eventually(lambda: records(keeper))
+    kill_all_at_once(keeper, link)
+    for name in fifo_names(keeper):
+        (keeper.state / "run" / "fifos" / name).unlink()
+    keeper.again()
+    link = keeper.accept()
+    ends = link.ends["g:a", 1]
+    assert stat.S_ISFIFO(os.fstat(ends["stderr"]).st_mode)
+    assert os.fstat(ends["stdout"]).st_rdev == os.stat(os.devnull).st_rdev
 
 
 def test_leftover_fifos_are_swept(keeper: SupervisedKeeper) -> None:

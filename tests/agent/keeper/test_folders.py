@@ -37,6 +37,16 @@ def test_folders_are_ours_alone(paths: AgentPaths) -> None:
     give_up(folders.prepare(paths))
 
 
+def test_what_is_made_above_them_is_not_open_to_others(paths: AgentPaths) -> None:
+    before = os.umask(0)
+    try:
+        give_up(folders.prepare(paths))
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+    assert mode(os.path.dirname(paths.state)) == 0o755
+
+
 def test_a_second_agent_is_told_of_the_first(paths: AgentPaths) -> None:
     locks = folders.prepare(paths)
     before = len(os.listdir("/proc/self/fd"))
