@@ -99,6 +99,19 @@ def test_why_a_program_was_not_reached_stands_in_its_own_log(tmp_path: Path) -> 
             )
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may become anybody")
+def test_who_cannot_become_another_user_says_so_in_the_log_of_the_program(tmp_path: Path) -> None:
+    text = (
+        f"[program:proud]\ncommand=/bin/true\nuser=root\nstartretries=0\n"
+        f"stderr_logfile={tmp_path}/proud.err\n"
+    )
+    with RealAgent(tmp_path, text) as agent:
+        why = "couldn't setuid to 0: Can't drop privilege as nonroot user"
+        assert agent.wait_state("proud", "FATAL")["spawn_error"] == why
+        told = f"supervisor: {why}\nsupervisor: child process was not spawned\n"
+        wait_for((tmp_path / "proud.err").read_text, lambda text: text == told, what=told)
+
+
 def test_a_port_in_use_ends_the_start_and_an_edit_mends_it(tmp_path: Path) -> None:
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))

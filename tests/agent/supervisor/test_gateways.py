@@ -148,8 +148,10 @@ def test_gateways_listen_beside_the_held_port_and_strangers_do_not(make: Make) -
     old.close()
     new.close()
     # Also while no gateway lives.
-    with socket.socket() as stranger, pytest.raises(OSError, match="Address already in use"):
-        stranger.bind(("127.0.0.1", world.port))
+    for reuses in (False, True):
+        with socket.socket() as stranger, pytest.raises(OSError, match="Address already in use"):
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuses)
+            stranger.bind(("127.0.0.1", world.port))
 
 
 def test_a_port_that_is_held_takes_no_connection(make: Make) -> None:
