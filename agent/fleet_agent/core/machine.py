@@ -82,17 +82,17 @@ def transition(spec: ProcessSpec, process: Process, event: Event, now: Now) -> S
     return TABLE[process.state, type(event)](spec, process, event, now)
 
 
-def resume(spec: ProcessSpec, process: Process, held: bool, now: Now) -> Step:
+def resume(spec: ProcessSpec, process: Process, signalled: int | None, now: Now) -> Step:
     """Go on with a process where the last supervisor ended; its timer stands as it is.
 
-    `held`: the keeper says that it holds the present run. What was decided but perhaps not carried out
-    is asked for again: a repeated signal bears its old ordinal, so that the keeper drops it if it was
-    sent. A run that nobody holds has ended in a way that nobody can know.
+    `signalled`: the keeper holds the present run and has sent it so many signals; None when it does not
+    hold it. What was decided and not carried out is asked for again, a signal with its old ordinal. A run
+    that nobody holds has ended in a way that nobody can know.
     """
     if process.state not in OUTSTANDING_STATES:
         return Step(process)
-    if held:
-        if process.state is State.STOPPING and process.pid and process.signals:
+    if signalled is not None:
+        if process.state is State.STOPPING and process.pid and process.signals > signalled:
             signal, to_group = (
                 (SIGKILL, spec.killasgroup) if process.is_killed else (spec.stopsignal, spec.stopasgroup)
             )

@@ -111,7 +111,7 @@ class Children:
     def _take_over_process(self, member: Member, found: Found | None, now: Now, goes_on: bool) -> None:
         id_ = member.spec.id
         if found is None:
-            self._roster.resume(id_, held=False, now=now)
+            self._roster.resume(id_, signalled=None, now=now)
             return
         child = found.child
         is_news = child.run > member.process.run
@@ -124,7 +124,7 @@ class Children:
         elif child.signals > member.process.signals:
             # Else the keeper would take the next signal for one that it has sent.
             self._roster.adopt(id_, member.process._replace(signals=child.signals))
-        process = self._roster.resume(id_, held=True, now=now)
+        process = self._roster.resume(id_, child.signals, now)
         if not process.pid and process.state in OUTSTANDING_STATES:
             self._report((adopted_line if is_news else spawned_line)(member.spec, child.pid))
             born = Now(child.started_monotonic, child.started_wall)

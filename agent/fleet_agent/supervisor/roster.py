@@ -94,13 +94,13 @@ class Roster:
             whole = events.Step(step.process, whole.effects + step.effects, whole.moves + step.moves)
         return self._commit(id_, whole, now)
 
-    def resume(self, id_: str, held: bool, now: Now) -> Process:
+    def resume(self, id_: str, signalled: int | None, now: Now) -> Process:
         """Go on with a process of an earlier supervisor, its deadline included.
 
-        `held` says that the keeper holds its run.
+        `signalled`: how many signals the keeper has sent to its run; None when it does not hold it.
         """
         spec, before = self._members[id_]
-        return self._commit(id_, machine.resume(spec, before, held, now), now)
+        return self._commit(id_, machine.resume(spec, before, signalled, now), now)
 
     def adopt(self, id_: str, process: Process) -> None:
         """Take what is known of a process from its child, where the journal knows less."""

@@ -364,24 +364,25 @@ def test_what_cannot_be_is_broken() -> None:
 
 def test_resume_repeats_what_may_be_lost() -> None:
     starting = play(SPEC, (0, START))[-1].process
-    assert resume(SPEC, starting, False, at(1)) == Step(starting, (Spawn(1),))
-    assert resume(SPEC, starting, True, at(1)) == Step(starting)
+    assert resume(SPEC, starting, None, at(1)) == Step(starting, (Spawn(1),))
+    assert resume(SPEC, starting, 0, at(1)) == Step(starting)
     stopping = play(SPEC, (0, START), (0, born(1, 0)), (2, STOP))[-1].process
-    assert resume(SPEC, stopping, True, at(3)) == Step(stopping, (SendSignal(1, 15, 1, False),))
+    assert resume(SPEC, stopping, 0, at(3)) == Step(stopping, (SendSignal(1, 15, 1, False),))
     spec = SPEC._replace(killasgroup=True)
     killed = play(spec, (12, KILL), process=stopping)[-1].process
-    assert resume(spec, killed, True, at(13)) == Step(killed, (SendSignal(1, 9, 2, True),))
+    assert resume(spec, killed, 1, at(13)) == Step(killed, (SendSignal(1, 9, 2, True),))
+    assert resume(spec, killed, 2, at(13)) == Step(killed), "the keeper has sent it"
 
 
 def test_resume_of_a_run_that_nobody_holds_ends_it() -> None:
     running = play(SPEC, (0, START), (0, born(1, 0)), (2, STARTED))[-1].process
-    step = resume(SPEC, running, False, at(9))
+    step = resume(SPEC, running, None, at(9))
     assert moves([step]) == ["RUNNING-EXITED", "EXITED-STARTING"]
     assert step.moves[0].reason == "exited: exit status unknown; not expected"
     unborn = play(SPEC, (0, START), (0, STOP))[-1].process
-    assert resume(SPEC, unborn, False, at(9)).process.state is State.STOPPED
+    assert resume(SPEC, unborn, None, at(9)).process.state is State.STOPPED
     stopped = Process()
-    assert resume(SPEC, stopped, False, at(9)) == Step(stopped)
+    assert resume(SPEC, stopped, None, at(9)) == Step(stopped)
 
 
 KEEPER_ACTIONS = ["birth", "deliver", "death", "repeat", "refuse"]

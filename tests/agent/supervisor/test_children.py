@@ -266,6 +266,20 @@ def test_a_journal_that_fell_behind_sends_no_signal_that_the_keeper_would_drop(t
     assert second.effects == [("a", events.SendSignal(1, 15, 6))]
 
 
+@pytest.mark.parametrize("sent", [0, 1])
+def test_a_stop_is_asked_of_the_keeper_once(tmp_path: Path, sent: int) -> None:
+    first = World(tmp_path, a_spec("a"))
+    first.ask_start()
+    first.born()
+    first.roster.apply("g:a", events.StopAsked("test"))
+    second = World(tmp_path, a_spec("a"))
+    second.take_over(held(1, signals=sent))
+    assert second.effects == ([] if sent else [("a", events.SendSignal(1, 15, 1))])
+    second.pass_time(10)
+    second.turn()
+    assert second.effects[-1] == ("a", events.SendSignal(1, 9, 2)), "its deadline goes on"
+
+
 def test_a_journal_that_fell_behind_learns_of_an_end(tmp_path: Path) -> None:
     first = World(tmp_path, a_spec("a"))
     first.ask_start()

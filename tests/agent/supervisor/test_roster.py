@@ -51,7 +51,7 @@ def test_each_change_has_its_number_and_what_changes_nothing_has_none(tmp_path: 
     lines = journalled(tmp_path)
     small.spawned("a")
     small.roster.apply("g:a", events.StartAsked("test"))
-    small.roster.resume("g:a", held=True, now=small.now)
+    small.roster.resume("g:a", signalled=0, now=small.now)
     assert journalled(tmp_path) == lines
     small.roster.apply("g:a", events.SignalAsked(1))
     small.exited("a", 1)
@@ -124,7 +124,7 @@ def test_a_deadline_goes_on_in_the_next_supervisor(tmp_path: Path, seconds_away:
     first.spawned("a")
     second = SmallRoster(tmp_path, a_spec("a", startsecs=3))
     second.pass_time(seconds_away)
-    second.roster.resume("g:a", held=True, now=second.now)
+    second.roster.resume("g:a", signalled=0, now=second.now)
     turn(second)
     assert second.process("a").state is (State.RUNNING if seconds_away >= 3 else State.STARTING)
     second.pass_time(3)
