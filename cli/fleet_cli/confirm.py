@@ -15,7 +15,7 @@ def is_agreed(
 ) -> bool:
     """Whether the change may be sent. One host needs no question.
 
-    Raises: BadRequest when a question is due and nobody can answer it.
+    Raises: BadRequest when a question is due and nobody can answer it; KeyboardInterrupt.
     """
     if is_agreed_already or len(hosts) <= 1:
         return True
@@ -29,7 +29,13 @@ def is_agreed(
     invocation.stdout.flush()
     invocation.stderr.write(f"{text} [y/N] ")
     invocation.stderr.flush()
-    return invocation.stdin.readline().strip().lower() in {"y", "yes"}
+    answer = ""
+    try:
+        answer = invocation.stdin.readline()
+    finally:
+        if not answer:
+            invocation.stderr.write("\n")  # nobody has pressed Enter
+    return answer.strip().lower() in {"y", "yes"}
 
 
 def question(change: Change, hosts: Sequence[str]) -> str:

@@ -35,8 +35,17 @@ _BITS = {
 
 _EMPTY_CODES = frozenset({"EMPTY_TARGET", "EMPTY_HOST_SET", "NO_HOST_MATCHES"})
 _OWN_SIDE_CODES = frozenset(
-    {"CERTIFICATE_REFUSED", "OWN_CERTIFICATE_EXPIRED", "OWN_CERTIFICATE_NOT_YET_VALID"}
+    {
+        "CERTIFICATE_REFUSED",
+        "OWN_CERTIFICATE_EXPIRED",
+        "OWN_CERTIFICATE_NOT_YET_VALID",
+        "OWN_CREDENTIALS_UNUSABLE",
+    }
 )
+_LOCAL_CODES = frozenset(
+    {"FILE_EXISTS", "FILE_NOT_WRITTEN", "FOLDER_NOT_WRITABLE", "FOLDER_WRITABLE_BY_OTHERS"}
+)
+"""What `fleetctl pki` cannot write on this host: nobody was asked, and nobody's permission is missing."""
 
 
 def of_buckets(buckets: Iterable[Bucket]) -> int:
@@ -60,6 +69,8 @@ def of_error(error: FleetError) -> int:
     """The code of a command that ended before any target could answer."""
     if error.code in _EMPTY_CODES:
         return EMPTY
+    if error.code in _LOCAL_CODES:
+        return USAGE
     if isinstance(error, Denied) or error.code in _OWN_SIDE_CODES:
         return OWN_SIDE
     if isinstance(error, Unavailable):

@@ -37,6 +37,8 @@ def run(
     """
     if not terms:
         raise BadRequest("USAGE", *_USAGES[verb])
+    if verb == "signal" and not _is_signal(signal):
+        raise BadRequest("BAD_SIGNAL", f"{signal!r} is no signal", "such as HUP, SIGHUP or 1")
     invocation = target.invocation
     change = Change(
         verb=verb,
@@ -56,6 +58,14 @@ def run(
     return _remote(target, change, output, yes=sending.yes)
 
 
+def _is_signal(text: str) -> bool:
+    """Whether agents may know this signal; which numbers they have is theirs to say."""
+    from signal import Signals
+
+    name = text.upper().removeprefix("SIG")
+    return text.isdecimal() or f"SIG{name}" in Signals.__members__
+
+
 def _remote(target: Target, change: Change, output: Output, *, yes: bool) -> int:
     from fleet_api.hostset import fold
 
@@ -69,7 +79,12 @@ def _remote(target: Target, change: Change, output: Output, *, yes: bool) -> int
                 "EMPTY_TARGET", "no host is meant; nothing was sent", "`fleetctl hosts` lists hosts"
             )
         names = [record.name for record in records]
-        if not confirm.is_agreed(change, names, invocation, is_agreed_already=yes):
+        try:
+            is_agreed = confirm.is_agreed(change, names, invocation, is_agreed_already=yes)
+        except KeyboardInterrupt:
+            invocation.tell("nothing was sent")
+            raise
+        if not is_agreed:
             invocation.tell("nothing was sent")
             return exit_codes.USAGE
         # The hosts that were agreed to, whatever the expression means a moment later.

@@ -20,6 +20,18 @@ PROBE_SECONDS = 3.0
 
 _RETRIED = frozenset({"AGENT_UNAVAILABLE", "CONNECTION_REFUSED", "CONTROLLER_LEAVING"})
 
+_HINTS = {
+    "CONNECTION_REFUSED": "is the controller running there? is its address right (see --controller)?",
+    "NAME_NOT_FOUND": "correct the address (see --controller), or its DNS",
+    "NOT_ANSWERING": "is the controller stopped or overloaded? look at its host",
+    "NOT_A_FLEET_PORT": "check the port (see --controller): controllers listen on 7600",
+    "WRONG_NAME": "is it another controller? see --controller, --controller-name and --fleet",
+    "UNKNOWN_CA": "is it the controller of another fleet? otherwise compare ca.crt on both sides (see --ca)",
+    "CERTIFICATE_EXPIRED": "renew it: fleetctl pki issue controller, then install it there",
+    "CERTIFICATE_REFUSED": "take a certificate of this fleet for a user: fleetctl pki issue user",
+}
+"""The cures of `probe`, which speaks of agents too, for somebody who asks a controller."""
+
 Message = TypeVar("Message")
 LogCursors = dict[str, tuple[str, int]]
 
@@ -160,9 +172,7 @@ class Controller:
                 f"the controller at {self._settings.controller} broke off: {found.message}",
                 "try again; see the controller's log",
             )
-        hint = reason.hint
-        if reason.code == "CONNECTION_REFUSED":
-            hint = "is the controller running there? is its address right (see --controller)?"
+        hint = _HINTS.get(reason.code, reason.hint)
         return type(reason)(reason.code, f"the controller cannot be used: {reason.message}", hint)
 
     @property
@@ -238,12 +248,20 @@ def _credentials(settings: Settings, now: float) -> Any:
     if settings.is_plaintext:
         return None
     from fleet_api import tls
+    from fleet_api.identity import Role
 
     try:
-        return tls.load(settings.certificate, settings.key, settings.ca, now)
+        credentials = tls.load(settings.certificate, settings.key, settings.ca, now)
     except FleetError as error:
         # Whatever it is, it is on our own side.
         raise Denied(error.code, error.message, error.hint) from error
+    if credentials.identity.role is not Role.OPERATOR:
+        raise Denied(
+            "WRONG_CERTIFICATE",
+            f"{settings.certificate} is for {credentials.identity}; a controller listens to users",
+            "take a certificate of a user: fleetctl pki issue user",
+        )
+    return credentials
 
 
 def _selector(expression: str | None) -> controller_pb2.HostSelector:

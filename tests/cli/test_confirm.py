@@ -35,7 +35,8 @@ def test_question() -> None:
 def test_only_yes_is_yes(answer: str, is_agreed: bool) -> None:
     made = screen(terminal=ASKABLE, answer=answer)
     assert confirm.is_agreed(STOP, TWELVE, made.invocation, is_agreed_already=False) is is_agreed
-    assert read(made.err) == "Stop web:* on 12 hosts (web[1-12])? [y/N] "
+    end = "" if answer else "\n"
+    assert read(made.err) == f"Stop web:* on 12 hosts (web[1-12])? [y/N] {end}"
     assert read(made.out) == ""
 
 

@@ -67,9 +67,13 @@ def test_status(buckets: list[Bucket], states: list[str], code: int) -> None:
         (Denied("KEY_READABLE_BY_OTHERS", ""), 9),
         (Unavailable("CERTIFICATE_REFUSED", ""), 9),
         (Unavailable("OWN_CERTIFICATE_EXPIRED", ""), 9),
+        (Unavailable("OWN_CERTIFICATE_NOT_YET_VALID", ""), 9),
+        (Unavailable("OWN_CREDENTIALS_UNUSABLE", ""), 9),
         (Unavailable("CERTIFICATE_EXPIRED", ""), 4),
         (Unavailable("CONNECTION_REFUSED", ""), 4),
         (Conflict("X", ""), 2),
+        (Conflict("FILE_EXISTS", ""), 1),
+        (Denied("FOLDER_NOT_WRITABLE", ""), 1),
         (Broken("X", ""), 2),
     ],
 )

@@ -1,10 +1,11 @@
 """A change on many hosts: the question, the sending, the buckets."""
 
+import io
 import json
 from collections.abc import Iterator
 
 import pytest
-from fakes.fleetctl import Result, run
+from fakes.fleetctl import Result, run, screen
 from fakes.process_rows import outcome_row
 from fakes.scripted_controller import (
     ScriptedController,
@@ -17,6 +18,7 @@ from fakes.scripted_controller import (
 from fleet_api.errors import BadRequest, Denied, Unavailable
 from fleet_api.rows import ErrorRow
 from fleet_api.v1 import agent_pb2, controller_pb2
+from fleet_cli import main
 from fleet_cli.terminal import Terminal
 
 LIST, OPERATE = controller_pb2.ListHostsRequest, controller_pb2.OperateFleetRequest
@@ -36,6 +38,21 @@ def controller(shared: ScriptedController) -> ScriptedController:
         outcome_of(f"web{number}", outcome_row("web")) for number in (1, 2, 3)
     ]
     return shared
+
+
+class InterruptedStdin(io.StringIO):
+    """Somebody who answers with Ctrl-C."""
+
+    def readline(self, size: int | None = -1, /) -> str:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_at_the_question_sends_nothing(controller: ScriptedController) -> None:
+    made = screen(terminal=Terminal(80, can_ask=True))
+    invocation = made.invocation._replace(stdin=InterruptedStdin())
+    result = made.result(main.run(["stop", "web", "--all-hosts", *plain_flags(controller)], invocation))
+    assert result == Result(130, "", "Stop web on 3 hosts (web[1-3])? [y/N] \nnothing was sent\n")
+    assert controller.count(OPERATE) == 0
 
 
 def stop(controller: ScriptedController, *arguments: str, **options: object) -> Result:

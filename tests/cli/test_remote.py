@@ -99,6 +99,12 @@ def test_our_certificate_has_expired(controller: ScriptedController, pki: Pki) -
     assert "expired" in result.err
 
 
+def test_our_certificate_is_that_of_an_agent(controller: ScriptedController, pki: Pki) -> None:
+    result = status(controller.address, pki.agents["web1"])
+    assert (result.code, controller.requests) == (9, [])
+    assert "is for agent/web1; a controller listens to users" in result.err
+
+
 def test_our_certificate_is_not_there(controller: ScriptedController, pki: Pki) -> None:
     result = status(controller.address, pki.operator._replace(certificate="/nonexistent/alice.crt"))
     assert result.code == 9
@@ -136,6 +142,7 @@ def test_a_controller_of_another_name(controller: ScriptedController, pki: Pki) 
     result = status(controller.address, pki.operator, name="backup")
     assert (result.code, controller.requests) == (4, [])
     assert "backup.controller.test" in result.err
+    assert "see --controller, --controller-name and --fleet" in result.err
 
 
 def test_a_port_that_is_no_controller(pki: Pki) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from fleet_api import identity
-from fleet_api.errors import BadRequest, Conflict
+from fleet_api.errors import BadRequest, Conflict, NotFound
 from fleet_api.identity import Role
 
 from fleet_cli.invocation import Invocation
@@ -87,8 +87,13 @@ def issue(
     from fleet_cli import credential_files as files
 
     invocation: Invocation = context.obj
-    ca = tls.read_file(os.path.join(folder, CA_CERTIFICATE), "CA")
-    ca_key = tls.read_file(os.path.join(folder, CA_KEY), "CA key", is_private=True)
+    try:
+        ca = tls.read_file(os.path.join(folder, CA_CERTIFICATE), "CA")
+        ca_key = tls.read_file(os.path.join(folder, CA_KEY), "CA key", is_private=True)
+    except NotFound as error:
+        raise NotFound(
+            error.code, error.message, "make one with `fleetctl pki init`, or name its folder with --dir"
+        ) from error
     if name.lower() == "ca":
         raise BadRequest("NAME_RESERVED", f"a holder cannot be called {name}: {name}.key is the CA's")
     fleet = authority.ca_fleet(authority.load_ca(ca, ca_key)[0])

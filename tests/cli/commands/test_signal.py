@@ -14,7 +14,7 @@ def path(tmp_path: Path) -> str:
     return str(tmp_path / "door.sock")
 
 
-@pytest.mark.parametrize("signal", ["HUP", "SIGUSR1", "10"])
+@pytest.mark.parametrize("signal", ["HUP", "SIGUSR1", "10", "sigterm", "rtmin"])
 def test_signalled(path: str, signal: str) -> None:
     outcomes = [outcome_row("a"), outcome_row("b", "failed", "not running", "NOT_RUNNING")]
     with fake_door(path, {"operate": answers_operate(*outcomes)}) as fake:
@@ -24,15 +24,14 @@ def test_signalled(path: str, signal: str) -> None:
     assert (request["verb"], request["signal"], request["terms"]) == ("signal", signal, ["a", "b"])
 
 
-def test_a_signal_that_does_not_exist(path: str) -> None:
-    handlers = {
-        "operate": lambda talk, request: talk.error(
-            request, "BadRequest", "BAD_SIGNAL", "'NO' is no signal", "for example HUP"
-        )
-    }
-    with fake_door(path, handlers):
-        result = run("signal", "NO", "a", "--door", path)
-    assert result == Result(2, "", "error: 'NO' is no signal\nhint: for example HUP\n")
+@pytest.mark.parametrize("signal", ["NO", "SIG", "-", "HUP "])
+def test_a_signal_that_does_not_exist_is_sent_nowhere(path: str, signal: str) -> None:
+    with fake_door(path) as fake:
+        result = run("signal", signal, "a", "--door", path)
+    assert (result, fake.requests) == (
+        Result(1, "", f"error: {signal!r} is no signal\nhint: such as HUP, SIGHUP or 1\n"),
+        [],
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["HUP"]])

@@ -5,7 +5,7 @@ from pathlib import Path
 from fakes.door import Conversation, fake_door
 from fakes.fleetctl import Result, run
 from fakes.local_agent import answers_hello
-from fakes.scripted_controller import listing, plain_flags, scripted_controller
+from fakes.scripted_controller import listing, plain_flags, reach, scripted_controller
 from fleet_api.frames import Frame
 from fleet_api.version import VERSION
 
@@ -38,7 +38,7 @@ def test_here_where_the_gateway_cannot_serve_that_is_said(tmp_path: Path) -> Non
 
 def test_where_no_agent_runs_that_is_said(tmp_path: Path) -> None:
     result = run("version", "--door", str(tmp_path / "none" / "door.sock"))
-    assert result.code == 0
+    assert result.code == 4
     assert result.lines[0] == f"fleetctl    {VERSION}"
     assert "not answering: no agent runs here" in result.lines[1]
 
@@ -51,6 +51,22 @@ def test_of_a_fleet() -> None:
         assert run("version", "--all-hosts", "-o", "json", *plain_flags(controller)).json[
             "agents"
         ] == dict.fromkeys(["web1", "web2", "web3"], "0.1.0")
+
+
+def test_a_host_that_does_not_answer_is_told_as_last_known() -> None:
+    hosts = listing("web1", "web2", "web3")
+    hosts.hosts[1].reachability.CopyFrom(reach("UNREACHABLE", 60.0))
+    hosts.hosts[2].reachability.CopyFrom(reach("UNREACHABLE", None))
+    hosts.hosts[2].agent_version = ""
+    with scripted_controller() as controller:
+        controller.on_hosts = lambda request: [hosts]
+        result = run("version", "--all-hosts", *plain_flags(controller))
+    assert result.code == 4
+    assert result.lines[2:] == [
+        "agent       0.1.0  web1",
+        "agent       0.1.0  web2  (not answering)",
+        "agent       unknown  web3  (not answering)",
+    ]
 
 
 def test_the_flag_says_only_our_own() -> None:
