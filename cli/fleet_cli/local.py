@@ -100,6 +100,11 @@ class LocalAgent:
             if was_sent and answer.bucket is Bucket.UNREACHABLE:
                 # Subtle: it went out once, so it may have been done.
                 answer = answer._replace(bucket=Bucket.UNKNOWN)
+            if answer.bucket is Bucket.UNKNOWN:
+                row = error_row(error)
+                row["message"] += f"; whether the {change.verb} was carried out is not known"
+                row["hint"] = "see fleetctl status; a longer --timeout waits longer"
+                answer = answer._replace(error=row)
             return answer._replace(operation_id=change.operation_id)
         return settle_change(
             HostAnswer(

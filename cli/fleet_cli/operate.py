@@ -89,7 +89,7 @@ def _remote(target: Target, change: Change, output: Output, *, yes: bool) -> int
             return exit_codes.USAGE
         # The hosts that were agreed to, whatever the expression means a moment later.
         answers = controller.operate(fold(names), change)
-        collected = report.collect(answers, invocation, output, "change", change.verb, len(names))
+        collected = report.collect(answers, invocation, output, "change", change.verb, names)
     failure = collected.failure
     if failure is not None and not collected.answers and not isinstance(failure, Unavailable):
         raise failure  # it was not accepted

@@ -32,9 +32,12 @@ def collect(
     output: Output,
     kind: str,
     verb: str,
-    targets: int = 0,
+    targets: Sequence[str] = (),
 ) -> Collected:
-    """Take every answer until the end, an error or Ctrl-C; prints each at once for jsonl."""
+    """Take every answer until the end, an error or Ctrl-C; prints each at once for jsonl.
+
+    `targets` are the hosts that will answer, where that is known.
+    """
     from fleet_cli.views.progress import Progress
 
     collected: list[HostAnswer] = []

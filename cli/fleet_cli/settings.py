@@ -87,10 +87,13 @@ def _read(path: str, is_named: bool) -> dict[str, str]:
         if not is_named:
             return {}
         raise NotFound(
-            "CONFIG_NOT_FOUND", f"there is no configuration file {path}", "see --config"
+            "CONFIG_NOT_FOUND",
+            f"there is no configuration file {path}",
+            "name another one with --config or FLEETCTL_CONFIG",
         ) from error
     except (OSError, ValueError) as error:
-        raise BadRequest("CONFIG_NOT_READABLE", f"configuration file {path!r}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise BadRequest("CONFIG_NOT_READABLE", f"configuration file {path!r}: {why}") from error
     if len(data) > _MAX_FILE_BYTES:
         raise BadRequest(
             "CONFIG_TOO_LARGE", f"configuration file {path} is larger than {_MAX_FILE_BYTES} bytes"

@@ -227,11 +227,10 @@ class _Attempt:
         return self._retry_until is None or self._clock() < self._retry_until
 
     def _unanswered(self, why: str) -> Unavailable:
-        key = self._request.context.idempotency_key
         return Unavailable(
             "ANSWER_LOST",
             f"{self._host} was sent the request and has not told how it ended: {why}",
-            f"look at its status; the same request with the key {key} is never carried out twice",
+            "look at its status: it may have been done",
         )
 
     def _left(self) -> float:

@@ -82,7 +82,10 @@ def test_a_silent_agent_times_out_a_read_and_leaves_a_change_unknown(path: str) 
     silent = {"status": lambda talk, request: None, "operate": lambda talk, request: None}
     with fake_door(path, silent):
         assert agent(path, 0.2).status([]).bucket is Bucket.TIMED_OUT
-        assert agent(path).operate(CHANGE._replace(timeout_seconds=0.2)).bucket is Bucket.UNKNOWN
+        answer = agent(path).operate(CHANGE._replace(timeout_seconds=0.2))
+    assert answer.bucket is Bucket.UNKNOWN
+    assert answer.error is not None
+    assert answer.error["message"].endswith("; whether the stop was carried out is not known")
 
 
 def test_a_change_carries_its_context(path: str) -> None:

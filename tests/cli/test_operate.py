@@ -43,7 +43,7 @@ def controller(shared: ScriptedController) -> ScriptedController:
 class InterruptedStdin(io.StringIO):
     """Somebody who answers with Ctrl-C."""
 
-    def readline(self, size: int | None = -1, /) -> str:
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
         raise KeyboardInterrupt
 
 

@@ -41,5 +41,6 @@ def hosts(target: Target, output: OutputOption = Output.TABLE) -> int:
     elif output is Output.NAME:
         invocation.print("\n".join(shown(record.name) for record in records))
     else:
-        invocation.print(table.hosts(records, invocation.terminal.has_colour, invocation.wall()))
+        has_colour, now = invocation.terminal.has_colour, invocation.wall()
+        invocation.print(table.hosts(records, has_colour, now, has_labels=output is Output.WIDE))
     return exit_codes.OK

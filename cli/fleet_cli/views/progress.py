@@ -1,22 +1,27 @@
 """How many hosts have answered, while one waits; only where stderr is a terminal."""
 
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any, TextIO
 
 from fleet_cli.answers import Bucket, HostAnswer
 from fleet_cli.terminal import Terminal
+from fleet_cli.views.text import shown
+
+_FEW = 5
+"""So many hosts at most are named while they are waited for."""
 
 
 class Progress:
     """A line on a terminal that vanishes at the end. Rich is imported only where it is shown."""
 
     def __init__(
-        self, stderr: TextIO, terminal: Terminal, verb: str, targets: int, *, is_shown: bool
+        self, stderr: TextIO, terminal: Terminal, verb: str, targets: Collection[str], *, is_shown: bool
     ) -> None:
         self._stderr = stderr
         self._verb = verb
-        self._targets = targets
-        self._is_shown = is_shown and terminal.has_progress and targets > 1
+        self._left = dict.fromkeys(targets)
+        self._is_shown = is_shown and terminal.has_progress and len(targets) > 1
         self._counts = dict.fromkeys(Bucket, 0)
         self._live: Any = None
         self._task: Any = None
@@ -36,7 +41,7 @@ class Progress:
                 transient=True,
             )
             self._live.start()
-            self._task = self._live.add_task(self._verb, total=self._targets)
+            self._task = self._live.add_task(self._verb, total=len(self._left))
         return self
 
     def __exit__(
@@ -48,6 +53,9 @@ class Progress:
     def count(self, answer: HostAnswer) -> None:
         """One more host has its bucket."""
         self._counts[answer.bucket] += 1
+        self._left.pop(answer.host, None)
         if self._live is not None:
-            parts = ", ".join(f"{number} {bucket.words}" for bucket, number in self._counts.items() if number)
-            self._live.update(self._task, advance=1, description=f"{self._verb}: {parts}")
+            parts = [f"{number} {bucket.words}" for bucket, number in self._counts.items() if number]
+            if 0 < len(self._left) <= _FEW:
+                parts.append("waiting for " + shown(" ".join(self._left)))
+            self._live.update(self._task, advance=1, description=f"{self._verb}: {', '.join(parts)}")

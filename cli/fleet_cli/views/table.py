@@ -37,7 +37,8 @@ def wide_status(answers: Sequence[HostAnswer], has_colour: bool, now: float) -> 
     table = [("HOST", "PROCESS", "STATE", "RUN", "AS OF", "DESCRIPTION")]
     for answer in sorted(answers, key=lambda answer: answer.host):
         age = since(answer.reachability, now)
-        as_of = "now" if answer.reachability is None or age is None else age_text(age)
+        is_answered = answer.reachability is None and answer.error is None
+        as_of = "now" if is_answered else "-" if age is None else age_text(age)
         for row in sorted(answer.rows, key=sort_key):
             is_fresh = answer.bucket in {Bucket.OK, Bucket.FAILED}
             state = row["state"] if is_fresh else answer.bucket.words.upper()
@@ -48,7 +49,7 @@ def wide_status(answers: Sequence[HostAnswer], has_colour: bool, now: float) -> 
         if answer.bucket is not Bucket.OK and (answer.error or not answer.rows):
             why = answer.error["message"] if answer.error else ""
             seen = "never" if age is None and answer.reachability else as_of
-            table.append((answer.host, "-", answer.bucket.words.upper(), "-", seen, why))
+            table.append((answer.host or "-", "-", answer.bucket.words.upper(), "-", seen, why))
         table += [(answer.host, "-", "FAILED", "-", as_of, error["message"]) for error in answer.errors]
     return grid(table, 2, has_colour)
 
@@ -65,25 +66,28 @@ def wide_change(change: Change, answers: Sequence[HostAnswer], has_colour: bool)
         table += [(answer.host, "-", "FAILED", error["message"]) for error in answer.errors]
         if answer.error or (answer.bucket is not Bucket.OK and not answer.outcomes and not answer.errors):
             why = answer.error["message"] if answer.error else ""
-            table.append((answer.host, "-", answer.bucket.words.upper(), why))
+            table.append((answer.host or "-", "-", answer.bucket.words.upper(), why))
     return grid(table, 2, has_colour)
 
 
-def hosts(records: Sequence[HostRecord], has_colour: bool, now: float) -> str:
+def hosts(records: Sequence[HostRecord], has_colour: bool, now: float, *, has_labels: bool = False) -> str:
     """The inventory; why a host cannot be reached stands at the end of its line."""
-    table = [("HOST", "ADDRESS", "STATE", "SEEN", "VERSION", "GROUPS", "WHY")]
+    labels = ["LABELS"] if has_labels else []
+    table = [["HOST", "ADDRESS", "STATE", "SEEN", "VERSION", "GROUPS", *labels, "WHY"]]
     for record in records:
         age = since(record.reachability, now)
+        words = ",".join(f"{key}={value}" for key, value in sorted(record.labels.items()))
         table.append(
-            (
+            [
                 record.name,
                 record.address,
                 record.reachability.state,
                 "never" if age is None else age_text(age),
                 record.agent_version or "-",
                 ",".join(record.groups) or "-",
+                *([words or "-"] if has_labels else []),
                 record.error["message"] if record.error else "",
-            )
+            ]
         )
     return grid(table, 2, has_colour)
 

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.pure
 )
 def test_nothing_is_shown_to_nobody(terminal: Terminal, targets: int, is_shown: bool) -> None:
     made = screen(terminal=terminal)
-    with Progress(made.err, terminal, "stop", targets, is_shown=is_shown) as progress:
+    with Progress(
+        made.err, terminal, "stop", [f"web{number}" for number in range(targets)], is_shown=is_shown
+    ) as progress:
         progress.count(HostAnswer("web1", Bucket.OK))
     assert (read(made.out), read(made.err)) == ("", "")
 
@@ -23,8 +25,9 @@ def test_nothing_is_shown_to_nobody(terminal: Terminal, targets: int, is_shown: 
 def test_counts_go_to_stderr() -> None:
     terminal = Terminal(has_progress=True)
     made = screen(terminal=terminal)
-    with Progress(made.err, terminal, "stop", 3, is_shown=True) as progress:
+    with Progress(made.err, terminal, "stop", ["web1", "web2", "web3", "web4"], is_shown=True) as progress:
         progress.count(HostAnswer("web1", Bucket.OK))
         progress.count(HostAnswer("web2", Bucket.UNREACHABLE))
+        progress.count(HostAnswer("web3", Bucket.OK))
     assert read(made.out) == ""
-    assert "stop: 1 ok, 1 unreachable" in read(made.err)
+    assert "stop: 2 ok, 1 unreachable, waiting for " in read(made.err)

@@ -2,6 +2,7 @@
 
 import pytest
 from fakes.process_rows import outcome_row, process_row
+from fleet_api.rows import ErrorRow
 from fleet_cli.answers import Bucket, Change, HostAnswer, HostRecord, Reachability
 from fleet_cli.views import table
 
@@ -106,7 +107,13 @@ def test_wide_change() -> None:
 def test_hosts() -> None:
     records = [
         HostRecord(
-            "db1", "10.0.0.7:7601", ["db"], {}, "0.1.0", Reachability("connected", age_seconds=0.1), None
+            "db1",
+            "10.0.0.7:7601",
+            ["db"],
+            {"os": "deb", "env": "prod"},
+            "0.1.0",
+            Reachability("connected", age_seconds=0.1),
+            None,
         ),
         HostRecord(
             "web1",
@@ -123,4 +130,14 @@ def test_hosts() -> None:
         "db1   10.0.0.7:7601  connected    now    0.1.0    db",
         "web1  web1:7601      unreachable  never  -        -       no route to web1:7601",
     ]
+    wide = table.hosts(records, False, 0.0, has_labels=True).splitlines()
+    assert [line.split()[6] for line in wide] == ["LABELS", "env=prod,os=deb", "-"]
     assert "\x1b[35munreachable\x1b[0m" in table.hosts(records, True, 0.0)
+
+
+def test_an_agent_that_does_not_answer_has_no_name_and_no_age() -> None:
+    error: ErrorRow = {"code": "DOOR_NOT_FOUND", "message": "no agent runs here", "hint": ""}
+    answer = HostAnswer("", Bucket.UNREACHABLE, error=error)
+    assert table.wide_status([answer], False, 0.0).splitlines()[1] == (
+        "-     -        UNREACHABLE  -    -      no agent runs here"
+    )
