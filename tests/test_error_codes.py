@@ -17,7 +17,11 @@ CODE = re.compile(r"[A-Z][A-Z0-9]+(_[A-Z0-9]+)*")
 ROW = re.compile(r"^\| `([A-Z0-9_]+)` \| ([A-Za-z, -]+) \| .+ \|$", re.MULTILINE)
 OTHER_CARRIERS = {"Verdict": "outcome", "_Plain": "", "raise_if_any": "BadRequest", "FleetError": ""}
 """Calls besides the constructors of errors that are given a code; the class where it is known."""
-NAMED_BY = {"proto/fleet_api/unreachable.py": "Unavailable", "proto/fleet_api/door.py": ""}
+NAMED_BY = {
+    "proto/fleet_api/unreachable.py": "Unavailable",
+    "proto/fleet_api/door.py": "",
+    "controller/fleet_controller/core/burden.py": "Broken",
+}
 """Modules that give their codes names, and the class that most of these have."""
 
 

@@ -23,6 +23,9 @@ from fleet_controller.state import Pulse
 HELD_CHUNKS = 4
 """Chunks a host may be ahead of a slow reader."""
 
+MAX_CHUNK_BYTES = 1024 * 1024
+"""Agents send 64 KiB at once; a message too large to be passed on would end the whole answer."""
+
 IDLE_SECONDS = 60.0
 """The longest wait without news; only to have a bound."""
 
@@ -140,6 +143,8 @@ class Relay:
                     if not isinstance(message, agent_pb2.ReadLogResponse):
                         return
                     give_up = None
+                    if message.ByteSize() > MAX_CHUNK_BYTES:
+                        raise _too_large(message.ByteSize())
                     request.after.CopyFrom(message.chunk.next)
                     await self._put(source, message.chunk, news)
             except Unavailable as error:
@@ -156,6 +161,14 @@ class Relay:
             await source.has_room.wait(IDLE_SECONDS)
         source.waiting.append(controller_pb2.ReadFleetLogResponse(host=source.host, chunk=chunk))
         news.beat()
+
+
+def _too_large(size: int) -> Broken:
+    return Broken(
+        "ANSWER_TOO_LARGE",
+        f"the agent sent {size} bytes at once; the limit is {MAX_CHUNK_BYTES}",
+        "look at that host: is its agent the one that you installed?",
+    )
 
 
 def _end(

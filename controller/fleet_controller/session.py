@@ -20,6 +20,7 @@ from fleet_api.v1 import agent_pb2, agent_pb2_grpc
 
 from fleet_controller.config import Config
 from fleet_controller.core import backoff, fleet, lease
+from fleet_controller.core.burden import TELLS_TOO_MUCH, Burden, check_row
 from fleet_controller.log import Log
 from fleet_controller.messages import to_fact
 from fleet_controller.model import Host
@@ -171,10 +172,11 @@ class Session:
         if agent.host_id and agent.host_id != self.host.host_id:
             raise Unavailable(
                 "WRONG_NAME",
-                f"{self.host.address} is agent {agent.host_id!r}, the inventory says {self.host.host_id!r}",
+                f"{self.host.address} is agent {agent.host_id[:80]!r},"
+                f" the inventory says {self.host.host_id!r}",
                 "correct address or host_id in the inventory",
             )
-        return fleet.Opened(agent.version)
+        return fleet.Opened(agent.version[:64])
 
     async def _watch(self, stub: Stub) -> None:
         """Follow the host until the agent ends its stream in good order."""
@@ -200,6 +202,9 @@ class Session:
     ) -> str:
         """Take in one stream; returns why it must begin anew, or nothing when the agent ended it."""
         seconds = first_seconds
+        held = self._state.view(self.host.name).processes
+        burden = Burden()
+        burden.snapshot_part([one.row.ByteSize() for one in held.values()], is_last=True)
         while True:
             try:
                 async with asyncio.timeout(seconds), answered():
@@ -213,12 +218,31 @@ class Session:
             if not isinstance(message, agent_pb2.WatchResponse):
                 return ""
             seconds = silence_seconds
+            self._weigh(message, burden)
             fact = to_fact(message)
             resync = self._state.apply(self.host.name, fact) if fact is not None else ""
             if resync:
                 return resync
             if self.stub is None and self._state.view(self.host.name).link is fleet.Link.UP:
                 self._succeed(stub)
+
+    def _weigh(self, message: agent_pb2.WatchResponse, burden: Burden) -> None:
+        """Raises: Broken HOST_TELLS_TOO_MUCH."""
+        match message.WhichOneof("body"):
+            case "snapshot":
+                check_row(message.snapshot.position.ByteSize())
+                sizes = [row.ByteSize() for row in message.snapshot.processes]
+                burden.snapshot_part(sizes, message.snapshot.last)
+            case "event":
+                event = message.event
+                id_ = (event.process.group, event.process.name)
+                before = self._state.view(self.host.name).processes.get(id_)
+                burden.change(
+                    None if before is None else before.row.ByteSize(),
+                    None if event.removed else message.ByteSize(),
+                )
+            case _:
+                check_row(message.ByteSize())
 
     def _request(self) -> agent_pb2.WatchRequest:
         request = agent_pb2.WatchRequest(heartbeat_interval=wire.duration(self._config.heartbeat))
@@ -244,6 +268,8 @@ class Session:
             )
 
     async def _fail(self, error: FleetError) -> None:
+        if error.code == TELLS_TOO_MUCH:
+            self.stub = None
         if self.stub is not None:
             # A stream that was good has ended: the next dial, at once, tells whether the host is lost.
             self.error = error
@@ -271,7 +297,7 @@ class Session:
     def _lose(self, error: FleetError) -> None:
         self._failures += 1
         self.error = error
-        self._state.apply(self.host.name, fleet.Lost(error))
+        self._state.apply(self.host.name, fleet.Lost(error, drops=error.code == TELLS_TOO_MUCH))
         if self._told != error.code:
             self._told = error.code
             self._log.warning("host lost", host=self.host.name, code=error.code, reason=error.message)

@@ -81,6 +81,24 @@ def test_hosts_take_turns_and_a_failing_one_ends_alone(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_chunk_too_large_to_be_passed_on_ends_one_host_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        pki = certificates.make(tmp_path / "pki", ("web1", "web2"))
+        async with (
+            FakeAgent("web1", pki.agents["web1"]) as evil,
+            FakeAgent("web2", pki.agents["web2"]) as good,
+            running(tmp_path, pki, {"web1": evil.address, "web2": good.address}) as controller,
+        ):
+            evil.log, evil.chunk_bytes = b"x" * 4_000_000, 4_000_000
+            good.log = b"fine"
+            messages = await read(controller, request(last_bytes=5_000_000))
+            assert text(messages, "web2") == b"fine"
+            (end,) = [message for message in messages if message.host == "web1"]
+            assert (end.bucket, end.error.code) == (Outcome.FAILED, "ANSWER_TOO_LARGE")
+
+    asyncio.run(scenario())
+
+
 def test_a_followed_log_goes_on_and_the_reader_at_the_agent_ends_with_the_client(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with one_host(tmp_path) as (agent, controller):

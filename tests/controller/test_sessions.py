@@ -54,6 +54,41 @@ def test_the_inventory_is_read_again_when_its_file_changes(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("way", ["rows without end", "one huge row", "long names"])
+def test_an_agent_that_tells_without_end_costs_the_others_nothing(tmp_path: Path, way: str) -> None:
+    async def scenario() -> None:
+        pki = certificates.make(tmp_path / "pki", ("web1", "web2"))
+        async with (
+            FakeAgent("web1", pki.agents["web1"]) as evil,
+            FakeAgent("web2", pki.agents["web2"]) as good,
+            running(tmp_path, pki, {"web1": evil.address, "web2": good.address}) as controller,
+        ):
+            await controller.wait_until_connected("web1", "web2")
+            match way:
+                case "rows without end":
+                    for number in range(40_000):
+                        row = types_pb2.Process(name=f"p{number}", group="g", reason="x" * 500)
+                        evil.processes["g", row.name] = row
+                    evil.restart_numbering("second")
+                case "one huge row":
+                    evil.put("g", "x" * 100_000, types_pb2.Process.RUNNING)
+                case _:
+                    evil.restart_numbering("i" * 100_000)
+            await controller.wait_for_status("web1", lambda told: told.error.code == "HOST_TELLS_TOO_MUCH")
+            (told,) = (await controller.status())["web1"]
+            assert not told.processes
+            assert told.ByteSize() < 10_000
+            (told,) = (await controller.status())["web2"]
+            assert len(told.processes) == 2
+            # Nor does it come back at once.
+            assert len(evil.watches) < 20
+            evil.processes.clear()
+            evil.restart_numbering("third")
+            await controller.wait_until_connected("web1")
+
+    asyncio.run(scenario())
+
+
 def test_an_agent_that_ends_every_stream_at_once_is_not_dialled_in_a_circle(tmp_path: Path) -> None:
     async def scenario() -> None:
         pki = certificates.make(tmp_path / "pki")

@@ -103,9 +103,10 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The stream ended, or could not be opened, for this reason."""
+    """The stream ended, or could not be opened, for this reason; with `drops` nothing is kept of it."""
 
     error: FleetError
+    drops: bool = False
 
 
 Fact = Opened | SnapshotPart[Row] | Changed[Row] | Beat | Missed | Lost
@@ -123,7 +124,8 @@ def fold(view: View[Row], fact: Fact[Row], now: Moment) -> Step[Row]:
     """Take one fact into the view of its host."""
     match fact:
         case Lost():
-            return Step(_lost(view, fact.error, now))
+            lost = _lost(view, fact.error, now)
+            return Step(replace(lost, processes={}, position=None) if fact.drops else lost)
         case Opened():
             return Step(replace(view, agent_version=fact.agent_version))
         case Missed():

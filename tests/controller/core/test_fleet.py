@@ -100,6 +100,14 @@ HISTORIES: dict[str, History] = {
 }  # fmt: skip
 
 
+def test_of_a_host_that_tells_too_much_nothing_is_kept() -> None:
+    view: View[str] = fleet.fold(View(), snapshot(3, "a"), at(1)).view
+    kept = fleet.fold(view, Lost(REFUSED), at(2)).view
+    assert (kept.processes, kept.position) == (view.processes, view.position)
+    dropped = fleet.fold(view, Lost(REFUSED, drops=True), at(2)).view
+    assert (dropped.processes, dropped.position, dropped.link) == ({}, None, Link.DOWN)
+
+
 @pytest.mark.parametrize("name", HISTORIES)
 def test_history(name: str) -> None:
     facts, link, sequence, rows, resync = HISTORIES[name]
