@@ -47,6 +47,12 @@ def test_one_host_or_yes_need_no_question() -> None:
     assert read(made.err) == ""
 
 
+def test_two_hosts_need_one() -> None:
+    made = screen(terminal=ASKABLE, answer="n\n")
+    assert not confirm.is_agreed(STOP, ["web1", "web2"], made.invocation, is_agreed_already=False)
+    assert "on 2 hosts (web[1-2])?" in read(made.err)
+
+
 def test_where_nobody_can_answer_it_is_an_error() -> None:
     with pytest.raises(BadRequest) as caught:
         confirm.is_agreed(STOP, TWELVE, screen(answer="y\n").invocation, is_agreed_already=False)
