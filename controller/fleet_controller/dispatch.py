@@ -21,6 +21,8 @@ from fleet_controller.session import REPLACEMENT_SECONDS, RETRY_PAUSE_SECONDS, S
 from fleet_controller.sessions import Sessions
 
 RETRY_PAUSE_MOST_SECONDS = 1.0
+MAX_ANSWER_BYTES = 3_900_000
+"""Agents keep below it; one too large to be passed on would end the operator's whole answer."""
 SETTLE_SHARE = 0.2
 SETTLE_MOST_SECONDS = 1.0
 """The end of a host's time that is kept for asking what became of a request without an answer."""
@@ -238,6 +240,13 @@ class _Attempt:
 
 
 def _fill(answer: controller_pb2.HostOutcome, response: agent_pb2.OperateResponse) -> None:
+    size = response.ByteSize()
+    if size > MAX_ANSWER_BYTES:
+        raise Broken(
+            "ANSWER_TOO_LARGE",
+            f"the agent answered with {size} bytes; the limit is {MAX_ANSWER_BYTES}",
+            "look at the status of that host: the change may have been made",
+        )
     results = [_RESULTS.get(one.result, "failed") for one in response.outcomes]
     answer.bucket = BUCKETS[outcome.of_results(results, len(response.errors))]
     answer.outcomes.extend(response.outcomes)

@@ -89,7 +89,7 @@ def test_a_request_without_ids_gets_them(tmp_path: Path) -> None:
 
 def test_every_target_ends_in_its_bucket(tmp_path: Path) -> None:
     async def scenario() -> None:
-        names = ("good", "failing", "refusing", "denied", "unmatched", "slow")
+        names = ("good", "failing", "refusing", "denied", "unmatched", "slow", "huge")
         pki = certificates.make(tmp_path / "pki", names)
         agents = {name: FakeAgent(name, pki.agents[name]) for name in names}
 
@@ -107,6 +107,9 @@ def test_every_target_ends_in_its_bucket(tmp_path: Path) -> None:
         agents["unmatched"].operate = answer(
             types_pb2.ProcessOutcome.OK,
             wire.error_to_proto(NotFound("NO_SUCH_PROCESS", "x: no such process")),
+        )
+        agents["huge"].operate = answer(
+            types_pb2.ProcessOutcome.OK, types_pb2.Error(code="X", message="x" * 4_100_000)
         )
         agents["slow"].operate_seconds = 60
         with ports.black_hole() as hole:
@@ -128,6 +131,7 @@ def test_every_target_ends_in_its_bucket(tmp_path: Path) -> None:
                     "refusing": "REFUSED",
                     "denied": "REFUSED",
                     "unmatched": "FAILED",
+                    "huge": "FAILED",
                     "slow": "UNKNOWN",
                     "dead": "UNREACHABLE",
                     "hole": "UNREACHABLE",
