@@ -1,4 +1,4 @@
-"""`fleetctl restart`."""
+"""`fleetctl restart`: stops processes, then starts them, on this host or on many."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`fleetctl signal`."""
+"""`fleetctl signal`: sends a signal to processes, on this host or on many."""
 
 from typing import Annotated
 

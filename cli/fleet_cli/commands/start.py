@@ -1,4 +1,4 @@
-"""`fleetctl start`."""
+"""`fleetctl start`: starts processes and waits until each has stayed up, on this host or on many."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`fleetctl stop`."""
+"""`fleetctl stop`: stops processes and waits until they have ended, on this host or on many."""
 
 import typer
 

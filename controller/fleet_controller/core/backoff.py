@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt to reach a host; called by `sessions`."""
+"""How long to wait before the next attempt to reach a host; called by `session`."""
 
 FIRST_SECONDS = 0.2
 CAP_SECONDS = 10.0

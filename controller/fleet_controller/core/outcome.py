@@ -1,4 +1,4 @@
-"""In which of the six buckets a targeted host ends; called by `dispatch` and `service`."""
+"""In which of the six buckets a targeted host ends; called by `dispatch`, `relay` and `status`."""
 
 from collections.abc import Iterable
 

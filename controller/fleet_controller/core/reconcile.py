@@ -1,4 +1,4 @@
-"""What a new inventory changes for the sessions; called by `sessions`."""
+"""What a new inventory changes for the sessions; called by `state`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

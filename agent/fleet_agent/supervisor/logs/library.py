@@ -1,6 +1,6 @@
 """The log files in use, one object per path however many streams write to it, and who follows them.
 
-Used by `worker` and `streams`, in the log thread.
+Used by `worker`, `recovery` and `activity`, in the log thread.
 """
 
 import os
