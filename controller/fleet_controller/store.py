@@ -7,6 +7,7 @@ old or the new and a crash leaves one of them.
 import fcntl
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class StateDir:
         """
         try:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self._path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            _refuse_shared(self._path)
+            fd = os.open(self._path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Denied(
                 "STATE_DIR_NOT_USABLE",
@@ -75,7 +77,8 @@ class StateDir:
         path = self._path / name
         beside = path.with_name(f".{name}.new")
         try:
-            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(beside, flags, 0o644)
             with os.fdopen(fd, "w", encoding="ascii") as file:
                 json.dump(content, file)
                 file.write("\n")
@@ -91,6 +94,24 @@ class StateDir:
             raise Denied(
                 "STATE_DIR_NOT_USABLE", f"{path}: {error.strerror}", "the controller keeps its epoch there"
             ) from error
+
+
+def _refuse_shared(folder: Path) -> None:
+    """Whoever may write there could set the epoch back, and let a replaced controller command again."""
+    found = folder.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o022:
+        raise Denied(
+            "FOLDER_WRITABLE_BY_OTHERS",
+            f"state_dir {folder} has mode {mode:04o}: others may write there",
+            f"chmod 700 {folder}",
+        )
+    if found.st_uid not in (0, os.geteuid()):
+        raise Denied(
+            "FOLDER_NOT_OURS",
+            f"state_dir {folder} belongs to uid {found.st_uid}, not to uid {os.geteuid()} who runs this",
+            "give a folder of this user",
+        )
 
 
 def _read_epoch(path: Path) -> int:

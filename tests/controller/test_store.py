@@ -9,6 +9,40 @@ from fleet_api.errors import Broken, Conflict, Denied
 from fleet_controller.store import StateDir
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+def test_a_folder_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(Denied, match=f"mode {mode:04o}: others may write there") as raised:
+        StateDir(folder).lock()
+    assert raised.value.hint == f"chmod 700 {folder}"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    with pytest.raises(Denied, match="belongs to uid 65534"):
+        StateDir(tmp_path).lock()
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    state = StateDir(tmp_path / "state")
+    state.lock()
+    (tmp_path / "state" / ".epoch.json.new").symlink_to(elsewhere)
+    with pytest.raises(Denied):
+        state.next_epoch()
+    state.close()
+    (tmp_path / "state" / "lock").unlink()
+    (tmp_path / "state" / "lock").symlink_to(elsewhere)
+    with pytest.raises(Denied):
+        StateDir(tmp_path / "state").lock()
+    assert elsewhere.read_text() == "precious"
+
+
 def test_the_epoch_grows_by_one_at_each_start(tmp_path: Path) -> None:
     for epoch in (1, 2, 3):
         store = StateDir(tmp_path / "state")
