@@ -180,7 +180,7 @@ def test_host_expressions(shared: RealFleet) -> None:
         (("stop", "-H", "web1"), 1, "stop requires a process name"),
         (("stop", "web", "-H", "web1!web1", "--yes"), 7, ""),
         (("stop", "nosuch", "--all-hosts", "--yes"), 2, ""),
-        (("signal", "NOSUCH", "web", "-H", "web1"), 2, ""),
+        (("signal", "NOSUCH", "web", "-H", "web1"), 1, "NOSUCH"),
         (("start", "broken", "-H", "db1"), 2, ""),
         (("status", "--nonsense"), 1, "--nonsense"),
         (("dance",), 1, "dance"),

@@ -153,7 +153,7 @@ def test_cut_short_at_every_place(tmp_path: Path) -> None:
         'startsecs=10\nenvironment=A="b",C="d"\nuser=root\nstopsignal=TERM\n'
     )
     codes = set()
-    for end in range(0, len(whole), 9):
+    for end in range(0, len(whole), 13):
         config.write_text(whole[:end])
         done = run("fleet-agent", "check", str(config))
         codes.add(done.code)
