@@ -30,7 +30,7 @@ class Epochs:
             raise Conflict(
                 "STALE_EPOCH",
                 f"epoch {epoch} of fleet {fleet_id!r} is over; this host has heard of {newest}",
-                "another controller is in charge: ask that one; one that lost its state_dir needs a higher epoch",
+                "another controller is in charge; one that lost its state_dir needs a higher epoch",
             )
         epochs = {**self._newest, fleet_id: epoch}
         try:
