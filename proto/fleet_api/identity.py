@@ -118,7 +118,7 @@ def from_uri(uri: str) -> Identity:
 def from_certificate(pem: bytes) -> Identity:
     """The identity of a certificate (the first one, if `pem` holds a chain).
 
-    Raises: Denied when it is unreadable or does not carry exactly one fleet URI.
+    Raises: Denied when it is unreadable or does not carry exactly one URI, that of a fleet.
     """
     from cryptography import x509  # noqa: PLC0415
 
@@ -130,16 +130,16 @@ def from_certificate(pem: bytes) -> Identity:
         uris = []
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise Denied("CERTIFICATE_MALFORMED", f"the certificate cannot be read: {error}") from error
-    stated = [uri for uri in uris if uri.lower().startswith(URI_SCHEME)]
-    if len(stated) != 1:
-        what = "no fleet identity" if not stated else f"{len(stated)} fleet identities"
+    # Of two, whatever they are, each reader might take another one.
+    if len(uris) != 1:
+        what = "no fleet identity" if not uris else f"{len(uris)} URIs instead of one"
         raise Denied(
             "CERTIFICATE_WITHOUT_IDENTITY",
             f"the certificate {certificate.subject.rfc4514_string()[:80]!r} carries {what}",
             "issue one with `fleetctl pki issue`",
         )
     try:
-        return from_uri(stated[0])
+        return from_uri(uris[0])
     except BadRequest as error:
         raise Denied(
             "CERTIFICATE_WITHOUT_IDENTITY", f"in the certificate: {error.message}", error.hint
