@@ -51,6 +51,9 @@ def codes_of(tree: ast.Module, module: str) -> Iterator[tuple[str, str]]:
         if not isinstance(call, ast.Call):
             continue
         callee = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if callee == "ErrorRow":
+            code_of = [keyword.value for keyword in call.keywords if keyword.arg == "code"]
+            yield from ((code, "") for code in constants(code_of, names))
         if callee not in CLASSES and callee not in OTHER_CARRIERS:
             continue
         cls = callee if callee in CLASSES else OTHER_CARRIERS[callee]

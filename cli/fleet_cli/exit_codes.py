@@ -18,8 +18,8 @@ EMPTY = 7
 OWN_SIDE = 9
 """Not authorised, or our own certificate is at fault."""
 INTERRUPTED = 130
-READER_LEFT = 141
-"""Whoever read our output has gone."""
+OUTPUT_LOST = 141
+"""The output could not be written: its reader has gone, or its disk is full."""
 
 UNWANTED_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "UNKNOWN"})
 """As supervisorctl: a process that starts, stops or waits for its next try is none of these."""

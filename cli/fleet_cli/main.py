@@ -112,6 +112,10 @@ def run(arguments: list[str], invocation: Invocation) -> int:
     except _Mistake as error:
         _tell_usage(error, invocation)
         return exit_codes.USAGE
+    except OSError as error:
+        # Whoever asks files or sockets turns their errors into our own: what is left is stdout's.
+        invocation.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
+        return exit_codes.OUTPUT_LOST
     return code
 
 
@@ -119,15 +123,18 @@ def main() -> int:
     """The entry of `fleetctl` and `flt`."""
     # gRPC reads this when it is imported; what it would say of a failed handshake, our error says better.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A name that the locale cannot show is no reason to fail.
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
     code = run(sys.argv[1:], real_invocation())
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        code = exit_codes.READER_LEFT
-    if code == exit_codes.READER_LEFT:
+    except OSError:
+        code = exit_codes.OUTPUT_LOST
+    if code == exit_codes.OUTPUT_LOST:
         # Or the interpreter complains about the lost output on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code

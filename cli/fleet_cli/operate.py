@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fleet_api.errors import BadRequest, Unavailable
+from fleet_api.rows import ErrorRow
 
 from fleet_cli import exit_codes, report
 from fleet_cli.answers import Bucket, Change, HostAnswer, HostRecord
@@ -19,6 +20,16 @@ _USAGES = {
     ),
 }
 """What is said, in supervisorctl's words, when a change does not name what it means."""
+
+
+_INTERRUPTED = ErrorRow(
+    code="INTERRUPTED", message="not waited for; it may have been done", hint="see fleetctl status"
+)
+_LOST = ErrorRow(
+    code="ANSWER_LOST",
+    message="the controller gave no answer for this host; it may have been done",
+    hint="see fleetctl status",
+)
 
 
 def run(
@@ -53,8 +64,7 @@ def run(
         timeout_seconds=target.timeout,
     )
     if not target.is_remote:
-        answer = target.agent().operate(change)
-        return report.change(invocation, output, change, Collected([answer]), is_local=True)
+        return report.change(invocation, output, change, _local(target, change), is_local=True)
     return _remote(target, change, output, yes=sending.yes)
 
 
@@ -64,6 +74,13 @@ def _is_signal(text: str) -> bool:
 
     name = text.upper().removeprefix("SIG")
     return text.isdecimal() or f"SIG{name}" in Signals.__members__
+
+
+def _local(target: Target, change: Change) -> Collected:
+    try:
+        return Collected([target.agent().operate(change)])
+    except KeyboardInterrupt:
+        return Collected([HostAnswer("", Bucket.UNKNOWN, _INTERRUPTED)], is_interrupted=True)
 
 
 def _remote(target: Target, change: Change, output: Output, *, yes: bool) -> int:
@@ -105,18 +122,8 @@ def complete(collected: Collected, records: Sequence[HostRecord]) -> Collected:
     ]
     answered = {answer.host for answer in answers}
     missing = [record for record in records if record.name not in answered]
-    if collected.is_interrupted:
-        code, message = "INTERRUPTED", "not waited for; it may have been done"
-    else:
-        code, message = "ANSWER_LOST", "the controller gave no answer for this host; it may have been done"
-    hint = "see fleetctl status"
+    error = _INTERRUPTED if collected.is_interrupted else _LOST
     lost = [
-        HostAnswer(
-            host=record.name,
-            bucket=Bucket.UNKNOWN,
-            error={"code": code, "message": message, "hint": hint},
-            reachability=record.reachability,
-        )
-        for record in missing
+        HostAnswer(record.name, Bucket.UNKNOWN, error, reachability=record.reachability) for record in missing
     ]
     return collected._replace(answers=[*answers, *lost])

@@ -186,7 +186,7 @@ def targeted(command: Callable[..., int]) -> Callable[..., int]:
             target.invocation.stdout.flush()
         except BrokenPipeError:
             # Before typer sees it, which would make it a 1.
-            return exit_codes.READER_LEFT
+            return exit_codes.OUTPUT_LOST
         return code
 
     parameters = [

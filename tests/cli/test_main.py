@@ -110,6 +110,39 @@ def test_a_reader_that_leaves_is_no_traceback(path: str) -> None:
     assert err == b""
 
 
+def test_a_full_disk_is_told_without_a_traceback(path: str) -> None:
+    with fake_door(path, {"status": answers_status()}), open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*FLEETCTL, "status", "--door", path], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        141,
+        b"error: the output cannot be written: No space left on device\n",
+    )
+
+
+def test_closed_streams_are_no_traceback(path: str) -> None:
+    with fake_door(path, {"status": answers_status()}):
+        command = [*FLEETCTL, "status", "--door", path]
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$@" <&- >&-', "sh", *command], stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_ctrl_c_during_a_change_says_what_is_not_known(path: str) -> None:
+    with fake_door(path, {"operate": lambda talk, request: None}) as fake:
+        process = start("stop", "web", "--door", path)
+        deadline = time.monotonic() + 20
+        while not fake.requests:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        code, out, err = finish(process)
+    assert (code, out) == (130, "")
+    assert err == "error: not waited for; it may have been done\nhint: see fleetctl status\n"
+
+
 def test_ctrl_c_while_waiting_is_130_without_a_traceback(path: str) -> None:
     with fake_door(path, {"status": lambda talk, request: None}) as fake:
         process = start("status", "--door", path)

@@ -24,6 +24,8 @@ fleetctl tail -f web -H @blue          each line behind its host
 
 DEFAULT_BYTES = 1600
 DEFAULT_FOLLOW_BYTES = 1024
+DEFAULT_LINES = 10
+"""Of each of several hosts: their lines stand one below the other, so none is cut in two."""
 _USAGE = "fleetctl tail [-f] [-n LINES | -c BYTES | -BYTES] PROGRAM [stdout|stderr] [-H HOSTS]"
 
 
@@ -64,7 +66,8 @@ def tail(
 ) -> int:
     """Print the end of a log.
 
-    Of several hosts, each line stands behind its host. `tail -1000 web` means `tail -c 1000 web`.
+    Its last 1600 bytes, 1024 with -f; of several hosts 10 lines each, every line behind its host. `tail
+    -1000 web` means `tail -c 1000 web`.
 
     Exit code: 2 no such process or log, 4 a host did not answer, 130 ended with Ctrl-C.
     """
@@ -80,7 +83,8 @@ def tail(
         target.invocation.tell("==> Press Ctrl-C to exit <==")
     try:
         if target.is_remote:
-            return _remote(target, name, channel, amount, follow=follow)
+            is_default = lines is None and size is None
+            return _remote(target, name, channel, amount, is_default=is_default, follow=follow)
         return _local(target, name, channel, amount, follow=follow)
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
@@ -104,11 +108,15 @@ def _local(target: Target, name: str, channel: str, amount: Amount, *, follow: b
     return exit_codes.OK
 
 
-def _remote(target: Target, name: str, channel: str, amount: Amount, *, follow: bool) -> int:
+def _remote(
+    target: Target, name: str, channel: str, amount: Amount, *, is_default: bool, follow: bool
+) -> int:
     from fleet_cli.remote_log import RemoteLog
 
     with target.connect() as controller:
         hosts = [record.name for record in controller.hosts(target.hosts)]
+        if is_default and len(hosts) > 1:
+            amount = amount._replace(lines=DEFAULT_LINES)
         output = LogOutput(target.invocation, hosts)
         log = RemoteLog(controller, hosts, name, channel, target.invocation, output)
         try:

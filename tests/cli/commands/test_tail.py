@@ -109,7 +109,15 @@ def test_many_hosts() -> None:
         "FAILED  web3  web: no log file for stderr\n3 hosts: 2 ok, 1 failed\n",
     )
     assert request.stream == agent_pb2.ReadLogRequest.STDERR
-    assert request.last_bytes == 1600
+
+
+def test_of_many_hosts_no_line_is_cut_in_two() -> None:
+    with scripted_controller() as controller:
+        controller.on_hosts = lambda request: [listing("web1", "web2")]
+        controller.on_log = lambda request: [log_piece("web1", 0, TEXT), log_piece("web2", 0, TEXT)]
+        lines = run("tail", "web", "--all-hosts", *plain_flags(controller)).lines
+        assert lines == [f"web{host} | line {number}" for host in (1, 2) for number in range(990, 1000)]
+        assert len(run("tail", "-c", "9", "web", "--all-hosts", *plain_flags(controller)).lines) == 2000
 
 
 def test_one_host_has_no_prefix() -> None:
