@@ -12,6 +12,8 @@ from fleet_api.errors import BadRequest, Broken, Denied
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITY_VERSION = 0x20080522
+_CAP_NET_BIND_SERVICE = 1 << 10
 
 
 class User(NamedTuple):
@@ -38,6 +40,8 @@ def user_of(configured: object) -> User | None:
 def confine(user: User | None, port_fd: int | None) -> None:
     """Become `user` (None: stay) for good, never gain rights, leave no core and no door for ptrace.
 
+    Of the capabilities that a plain user's agent may have been given only that to bind a low port is kept.
+
     As many files may be open as the limits allow: each log that is read takes one a backup.
 
     `port_fd`, the reserved port, is given to that user, since only sockets of one user share a port.
@@ -61,6 +65,7 @@ def confine(user: User | None, port_fd: int | None) -> None:
         ) from error
     if user is not None and user.uid != 0 and _can_be_root():
         raise Broken("USER_NOT_TAKEN", f"the gateway is uid {user.uid} and could still become root")
+    _drop_capabilities()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
 
@@ -73,10 +78,25 @@ def _can_be_root() -> bool:
     return True
 
 
+def _drop_capabilities() -> None:
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    # Effective, permitted and inheritable, the lower 32 and then the higher 32.
+    sets = (ctypes.c_uint32 * 6)()
+    _call("capget", header, sets)
+    kept = sets[1] & _CAP_NET_BIND_SERVICE
+    sets[:] = [kept, kept, 0, 0, 0, 0]
+    _call("capset", header, sets)
+
+
 def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    prctl = getattr(libc, "prctl", None)
-    if prctl is None:  # another Unix than Linux
-        return
-    if prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3) != 0:
-        raise Denied("NOT_CONFINED", f"prctl({option}, {value}): {os.strerror(ctypes.get_errno())}")
+    _call("prctl", option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3)
+
+
+def _call(name: str, *arguments: object) -> None:
+    """Call the kernel; another Unix than Linux, which has no such call, is passed over.
+
+    Raises: Denied.
+    """
+    function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
+    if function is not None and function(*arguments) != 0:
+        raise Denied("NOT_CONFINED", f"{name}: {os.strerror(ctypes.get_errno())}")

@@ -33,6 +33,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 
+CAP_NET_BIND_SERVICE = 1 << 10
+
+
 def ask(stub: AgentServiceStub) -> agent_pb2.GetAgentResponse:
     return stub.GetAgent(agent_pb2.GetAgentRequest(), timeout=SECONDS)
 
@@ -330,9 +333,14 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def test_it_can_gain_no_rights(shared: Any) -> None:
-    assert status_of(shared.process.pid)["NoNewPrivs"] == "1"
-    for task in Path(f"/proc/{shared.process.pid}/task").iterdir():
-        assert status_of(int(task.name))["NoNewPrivs"] == "1"
+    tasks = [int(task.name) for task in Path(f"/proc/{shared.process.pid}/task").iterdir()]
+    assert len(tasks) > 1
+    for task in tasks:
+        status = status_of(task)
+        assert status["NoNewPrivs"] == "1"
+        # Not even those of root, but for low ports.
+        for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
+            assert int(status[kind], 16) & ~CAP_NET_BIND_SERVICE == 0, kind
     if os.geteuid() != 0:
         # Not dumpable: another process of the same user cannot look into it.
         with pytest.raises(PermissionError):
