@@ -32,7 +32,6 @@ from fleet_api.v1.agent_pb2_grpc import AgentServiceStub
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-
 CAP_NET_BIND_SERVICE = 1 << 10
 
 
