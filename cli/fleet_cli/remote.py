@@ -173,6 +173,8 @@ class Controller:
                 "try again; see the controller's log",
             )
         hint = _HINTS.get(reason.code, reason.hint)
+        if self._settings.is_plaintext and reason.code == "NOT_A_FLEET_PORT":
+            hint = "it may want TLS: leave out --insecure-plaintext"
         return type(reason)(reason.code, f"the controller cannot be used: {reason.message}", hint)
 
     @property

@@ -16,6 +16,7 @@ from fleet_api.errors import Broken, FleetError, Unavailable
 from fleet_api.identity import Role
 from fleet_api.probe import probe
 from fleet_api.tls import Credentials
+from fleet_api.unreachable import SILENT_HINT
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc
 
 from fleet_controller.config import Config
@@ -137,7 +138,7 @@ class Session:
         raise Unavailable(
             "NOT_ANSWERING",
             f"{self.host.name} ({self.host.address}) has not answered within {seconds:g} s",
-            "the host may be off, stopped or cut off",
+            SILENT_HINT,
         )
 
     async def _attempt(self) -> None:
@@ -213,7 +214,7 @@ class Session:
                 raise Unavailable(
                     "NOT_ANSWERING",
                     f"{self.host.name} ({self.host.address}) said nothing for {seconds:g} s",
-                    "the host may be off, stopped or cut off; its processes do not depend on that",
+                    SILENT_HINT,
                 ) from error
             if not isinstance(message, agent_pb2.WatchResponse):
                 return ""
@@ -285,7 +286,7 @@ class Session:
                 "NOT_ANSWERING",
                 f"{self.host.name} ({self.host.address}) did not answer"
                 f" within {self._config.connect_timeout:g} s",
-                "the host may be off, stopped or cut off; its processes do not depend on that",
+                SILENT_HINT,
             )
             self._lose(error)
         async with self._probing:

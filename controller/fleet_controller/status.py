@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fleet_api import rows, wire
 from fleet_api.errors import Unavailable
 from fleet_api.selection import select
+from fleet_api.unreachable import SILENT_HINT
 from fleet_api.v1 import controller_pb2, types_pb2
 
 from fleet_controller.config import Config
@@ -102,7 +103,7 @@ def _still_connecting(name: str) -> Unavailable:
     return Unavailable(
         "NOT_ANSWERING",
         f"{name} is being dialled and has not answered yet",
-        "the host may be off, stopped or cut off; its processes do not depend on that",
+        SILENT_HINT,
     )
 
 

@@ -23,6 +23,11 @@ CERTIFICATE_REFUSED = "CERTIFICATE_REFUSED"
 NOT_A_FLEET_PORT = "NOT_A_FLEET_PORT"
 NOT_ANSWERING = "NOT_ANSWERING"
 
+SILENT_HINT = (
+    "the host or its agent may be stopped, overloaded or cut off; its processes do not depend on that"
+)
+"""What to think of a host that says nothing, whoever found it out."""
+
 # The numbers are OpenSSL's X509_V_ERR_*, which Python does not name.
 _EXPIRED, _NOT_YET_VALID = 10, 9
 _WRONG_NAME = {62, 64}
@@ -83,7 +88,7 @@ def not_answering(where: str, timeout: float) -> Unavailable:
     return Unavailable(
         NOT_ANSWERING,
         f"{where} takes connections but did not answer within {timeout:g} s",
-        "is the agent stopped or overloaded? look at its host, or allow more time",
+        SILENT_HINT,
     )
 
 
@@ -132,10 +137,10 @@ def peer_not_trusted(
             "compare the clocks of both hosts",
         )
     if code in _WRONG_NAME:
-        shown = f" names {peer_names}," if peer_names else ""
+        shown = f"names {peer_names}, not" if peer_names else "is not for"
         return Unavailable(
             WRONG_NAME,
-            f"{where}: its certificate{shown} is not for {server_name}",
+            f"{where}: its certificate {shown} {server_name}",
             "does the address belong to another host? correct address or host id",
         )
     if code == _WRONG_PURPOSE:

@@ -152,6 +152,15 @@ def test_a_port_that_is_no_controller(pki: Pki) -> None:
     assert result.err.startswith("error: the controller cannot be used")
 
 
+def test_plaintext_to_a_port_with_tls(controller: ScriptedController) -> None:
+    with scripted_controller() as plain:
+        flags = plain_flags(plain)
+    at = flags.index(plain.address)
+    result = run("status", "--all-hosts", *flags[:at], controller.address, *flags[at + 1 :])
+    assert result.code == 4
+    assert "leave out --insecure-plaintext" in result.err
+
+
 # ---------------------------------------------------------------- away for a moment
 
 

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from fleet_api.errors import FleetError, Unavailable
+from fleet_api.unreachable import SILENT_HINT
 
 from fleet_controller.core import lease
 from fleet_controller.model import Moment, Position, Reach
@@ -181,7 +182,7 @@ def reachability(host: str, view: View[Row], now: float, heartbeat_seconds: floa
         error = Unavailable(
             NOT_ANSWERING,
             f"{host} is connected, but silent",
-            "the host may be off, stopped or cut off; its processes do not depend on that",
+            SILENT_HINT,
         )
         return Reachability(Reach.UNREACHABLE, error, view.proof, age)
     if supervisor is Reach.UNREACHABLE:
