@@ -131,7 +131,11 @@ def show_supervisor(fleet: Fleet) -> None:
         print(f"{name:30} pid {pid} before, {after[name]} after")
     if after != before:
         raise DemoFailed("a pid changed")
-    fleet.fleetctl("status", "web", "-H", host)
+    # On a busy machine its next gateway may take a few seconds.
+    wait_until(
+        lambda: "RUNNING" in fleet.fleetctl("status", "web", "-H", host, expect=(0, 4)),
+        f"the controller sees {host} again",
+    )
     print("No pid changed, and the controller sees the host as before.", flush=True)
 
 
