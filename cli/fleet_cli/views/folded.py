@@ -85,7 +85,7 @@ def trouble(answers: Sequence[HostAnswer], width: int | None, has_colour: bool, 
     """Every host that did not answer, or not in full, with the true reason and when it was last seen."""
     table = sorted((bucket, hosts_text(hosts), why) for bucket, hosts, why in _troubles(answers, now))
     state_width = max([0, *(len(bucket) for bucket, _, _ in table)])
-    hosts_width = max([0, *(min(columns(hosts), _LONGEST_NAME) for _, hosts, _ in table)])
+    hosts_width = _widest((hosts for _, hosts, _ in table), width)
     indent = state_width + 2
     result = []
     for bucket, hosts, why in table:
@@ -157,7 +157,7 @@ def _troubles(answers: Sequence[HostAnswer], now: float) -> Iterable[tuple[str, 
 
 
 def _render(table: Sequence[_Line], width: int | None, has_colour: bool) -> str:
-    name_width = max([0, *(min(columns(shown(line.name)), _LONGEST_NAME) for line in table)])
+    name_width = _widest((shown(line.name) for line in table), width)
     state_width = max([0, *(columns(shown(line.state)) for line in table)])
     count_width = max([0, *(len(line.share) for line in table)])
     indent = name_width + 2 + state_width + 2 + count_width + 2
@@ -178,6 +178,12 @@ def _render(table: Sequence[_Line], width: int | None, has_colour: bool) -> str:
             start = name_width + 4
             result += [" " * start + text for text in wrap_words(shown(line.why), _room(width, start))]
     return "\n".join(result)
+
+
+def _widest(texts: Iterable[str], width: int | None) -> int:
+    """Columns for the longest of the texts; on a terminal, long ones get lines of their own instead."""
+    widest = max([0, *map(columns, texts)])
+    return widest if width is None else min(widest, max(_LONGEST_NAME, width // 3))
 
 
 def _room(width: int | None, indent: int) -> int | None:

@@ -91,6 +91,13 @@ def test_status_at_140_columns_and_for_no_one_is_not_wrapped() -> None:
     assert folded.status(fleet(), None, False, 0.0) == wide
 
 
+def test_a_long_name_has_a_line_of_its_own_on_a_terminal_alone() -> None:
+    answers = [HostAnswer("web1", Bucket.OK, rows=[process_row("n" * 40)])]
+    assert folded.status(answers, None, False, 0.0) == "n" * 40 + "  RUNNING  1/1  web1"
+    assert folded.status(answers, 140, False, 0.0) == "n" * 40 + "  RUNNING  1/1  web1"
+    assert folded.status(answers, 80, False, 0.0) == "n" * 40 + "\n" + " " * 32 + "  RUNNING  1/1  web1"
+
+
 def test_colour_changes_nothing_but_colour() -> None:
     coloured = folded.status(fleet(), 80, True, 0.0)
     assert "\x1b[32mRUNNING    \x1b[0m" in coloured
