@@ -17,6 +17,7 @@ from typing import Any
 from fleet_api.errors import Broken, Denied, FleetError, Unavailable, from_wire
 from fleet_api.frames import Decoder, Frame, encode
 from fleet_api.paths import MAX_SOCKET_PATH_BYTES
+from fleet_api.peer import uid_of_peer
 
 NOT_FOUND = "DOOR_NOT_FOUND"
 REFUSED = "DOOR_REFUSED"
@@ -25,6 +26,7 @@ TIMED_OUT = "DOOR_TIMED_OUT"
 DENIED = "DOOR_DENIED"
 GARBAGE = "DOOR_GARBAGE"
 UNUSABLE = "DOOR_UNUSABLE"
+STRANGER = "DOOR_OF_A_STRANGER"
 
 AWAY = frozenset({NOT_FOUND, REFUSED, CLOSED})
 """Codes seen while a supervisor is being replaced: the same request may succeed a moment later."""
@@ -49,7 +51,8 @@ class Door:
     def connect(cls, path: str, timeout_seconds: float = 5.0) -> "Door":
         """Connect to the door at `path`.
 
-        Raises: Unavailable DOOR_NOT_FOUND, DOOR_REFUSED, DOOR_TIMED_OUT; Denied DOOR_DENIED;
+        Raises: Unavailable DOOR_NOT_FOUND, DOOR_REFUSED, DOOR_TIMED_OUT; Denied DOOR_DENIED, or
+        DOOR_OF_A_STRANGER when neither root nor our own user listens there (root may ask anybody);
         Broken DOOR_UNUSABLE for any other answer of the kernel.
         """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -59,6 +62,14 @@ class Door:
         except OSError as error:
             sock.close()
             raise _why_not(path, error, timeout_seconds) from error
+        listener = uid_of_peer(sock)
+        if os.geteuid() not in (0, listener) and listener:
+            sock.close()
+            raise Denied(
+                STRANGER,
+                f"uid {listener} listens at {path}, and not an agent of root or of uid {os.geteuid()}",
+                "name the agent's own place with --door or --state-dir; remove what stands in its place",
+            )
         return cls(sock, path)
 
     def request(self, do: str, *, timeout_seconds: float | None = None, **args: Any) -> dict[str, Any]:

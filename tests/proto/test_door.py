@@ -369,3 +369,22 @@ def test_a_request_too_large_for_a_frame_is_not_sent(path: str) -> None:
         with pytest.raises(BadRequest):
             connection.request("hello", terms=["x" * (17 * 1024 * 1024)])
         assert fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("own", "listener", "is_let"),
+    [(1000, 77, False), (1000, 1000, True), (1000, 0, True), (0, 77, True), (0, 0, True)],
+)
+def test_a_strangers_program_in_the_agents_place_is_not_talked_to(
+    path: str, monkeypatch: pytest.MonkeyPatch, own: int, listener: int, is_let: bool
+) -> None:
+    with fake_door(path, {"hello": lambda talk, request: talk.ok(request)}) as fake:
+        monkeypatch.setattr(os, "geteuid", lambda: own)
+        monkeypatch.setattr(door, "uid_of_peer", lambda _: listener)
+        if is_let:
+            assert ask(path) == {}
+            return
+        with pytest.raises(Denied, match=f"uid 77 listens at {path}") as caught:
+            ask(path)
+        assert caught.value.code == door.STRANGER
+        assert fake.requests == []

@@ -4,12 +4,12 @@ import contextlib
 import os
 import pwd
 import socket
-import struct
 from collections.abc import Callable
 
 from fleet_api.errors import Denied
 from fleet_api.frames import encode
 from fleet_api.paths import MAX_SOCKET_PATH_BYTES
+from fleet_api.peer import uid_of_peer
 
 from fleet_agent.link.channel import Channel
 from fleet_agent.supervisor.loop import Loop
@@ -59,7 +59,7 @@ class Door:
             with connection, contextlib.suppress(OSError):
                 connection.sendall(encode({"id": 0, "error": refusal.to_wire()}))
             return
-        uid = _peer_uid(connection)
+        uid = uid_of_peer(connection)
         channel = Channel(connection, MAX_REQUEST_BYTES)
         session = Session(self._loop, channel, user_name(uid), self._handler, self._forget)
         self._sessions[session] = None
@@ -80,7 +80,7 @@ class Door:
             self._loop.watch(self._socket.fileno(), self._accept)
 
     def _refusal(self, connection: socket.socket) -> Denied | None:
-        uid = _peer_uid(connection)
+        uid = uid_of_peer(connection)
         if uid not in (0, os.geteuid()):
             self._report(f"door: refused {user_name(uid)} (uid {uid})")
             return Denied(
@@ -101,12 +101,6 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def _peer_uid(connection: socket.socket) -> int:
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid: int = struct.unpack("3i", credentials)[1]
-    return uid
 
 
 def _listen(path: str) -> socket.socket:

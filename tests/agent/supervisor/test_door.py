@@ -71,7 +71,7 @@ def test_nobody_else_may_even_connect(world: World) -> None:
 
 
 def test_another_user_is_told_why_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_peer_uid", lambda connection: 54321)
+    monkeypatch.setattr(room, "uid_of_peer", lambda connection: 54321)
     client = world.knock()
     (answer,) = client.ask({"id": 1, "do": "who"})
     assert (answer["id"], answer["error"]["code"]) == (0, "DOOR_NOT_ALLOWED")
