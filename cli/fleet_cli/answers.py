@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from fleet_api.errors import FleetError
-from fleet_api.rows import ErrorRow, OutcomeRow, PositionRow, ProcessRow
+from fleet_api.rows import ContextRow, ErrorRow, OutcomeRow, PositionRow, ProcessRow
 
 
 class Bucket(StrEnum):
@@ -72,6 +72,17 @@ class Change(NamedTuple):
     wait: bool = True
     fanout: int = 0
     timeout_seconds: float | None = None
+
+    def context(self, fleet: str = "") -> ContextRow:
+        """Who asks and why; the epoch is the controller's to fill in."""
+        return ContextRow(
+            operation_id=self.operation_id,
+            key=self.key,
+            actor=self.actor,
+            reason=self.reason,
+            fleet_id=fleet,
+            epoch=0,
+        )
 
 
 class HostRecord(NamedTuple):

@@ -68,14 +68,6 @@ class LocalAgent:
 
         Raises: as `status`.
         """
-        context = {
-            "operation_id": change.operation_id,
-            "key": change.key,
-            "actor": change.actor,
-            "reason": change.reason,
-            "fleet_id": "",
-            "epoch": 0,
-        }
         was_sent = False
 
         def attempt() -> dict[str, Any]:
@@ -89,7 +81,7 @@ class LocalAgent:
                     terms=list(change.terms),
                     signal=change.signal,
                     wait=change.wait,
-                    context=context,
+                    context=change.context(),
                 )
 
         started = self._invocation.clock()

@@ -28,76 +28,78 @@ class _Opened(NamedTuple):
         return self.end - self.segments[0][0] if self.segments else 0
 
 
-def show(
-    path: str,
-    process: str,
-    stream: str,
-    amount: Amount,
-    invocation: Invocation,
-    output: LogOutput,
-    timeout_seconds: float = READ_TIMEOUT_SECONDS,
-) -> None:
-    """Print the end of the log.
+class LocalLog:
+    """Reads one log of this host's agent; `remote_log.RemoteLog` is the same for many hosts."""
 
-    Raises: NotFound for an unknown process or one without this log, and as `Door.request`.
-    """
+    def __init__(
+        self,
+        path: str,
+        process: str,
+        stream: str,
+        invocation: Invocation,
+        output: LogOutput,
+        timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    ) -> None:
+        self._path = path
+        self._wanted: dict[str, Any] = {"process": process, "stream": stream}
+        self._invocation = invocation
+        self._output = output
+        self._timeout_seconds = timeout_seconds
 
-    def attempt() -> _Opened:
-        with Door.connect(path) as door:
-            reply, fds = door.request_with_fds(
-                "open_log", timeout_seconds=timeout_seconds, process=process, stream=stream
-            )
-            return _opened(reply, fds)
+    def show(self, amount: Amount) -> None:
+        """Print the end of the log.
 
-    opened = patiently(attempt, lambda error: is_away(error, path), invocation.retry())
-    tail = _tail(opened, _size(opened, amount))
-    try:
-        _print_unread(tail, output)
-    finally:
-        tail.close()
+        Raises: NotFound for an unknown process or one without this log, and as `Door.request`.
+        """
 
-
-def follow(
-    path: str,
-    process: str,
-    stream: str,
-    amount: Amount,
-    invocation: Invocation,
-    output: LogOutput,
-    timeout_seconds: float = READ_TIMEOUT_SECONDS,
-) -> None:
-    """Print the end of the log and whatever is added to it, until interrupted.
-
-    Goes on at the byte it had reached when the supervisor is replaced, for as long as an agent comes
-    back within a minute. Raises: as `show`.
-    """
-    place: Cursor | None = None
-    retry = invocation.retry()
-    has_said = False
-    while True:
-        try:
-            with Door.connect(path) as door:
-                items = door.stream(
-                    "follow_log", first_timeout_seconds=timeout_seconds, process=process, stream=stream
+        def attempt() -> _Opened:
+            with Door.connect(self._path) as door:
+                reply, fds = door.request_with_fds(
+                    "open_log", timeout_seconds=self._timeout_seconds, **self._wanted
                 )
-                for tail in _followed(items, amount, place, output):
-                    if has_said:
-                        output.note("", "the agent is back")
-                    has_said = False
-                    _print_unread(tail, output)
-                    place = tail.cursor
-                    retry = Retry(invocation.clock, invocation.sleep, RESUME_SECONDS)
-        except FleetError as error:
-            if not (is_away(error, path) or (place is not None and error.code == "SHUTTING_DOWN")):
-                raise
-            if place is not None and not has_said:
-                output.note("", f"{error.message}; waiting for the agent")
-                has_said = True
-            if not retry.wait_or_give_up():
-                raise
-        else:
-            if not retry.wait_or_give_up():
-                return
+                return _opened(reply, fds)
+
+        opened = patiently(attempt, lambda error: is_away(error, self._path), self._invocation.retry())
+        tail = _tail(opened, _size(opened, amount))
+        try:
+            _print_unread(tail, self._output)
+        finally:
+            tail.close()
+
+    def follow(self, amount: Amount) -> None:
+        """Print the end of the log and whatever is added to it, until interrupted.
+
+        Goes on at the byte it had reached when the supervisor is replaced, for as long as an agent comes
+        back within a minute. Raises: as `show`.
+        """
+        place: Cursor | None = None
+        retry = self._invocation.retry()
+        has_said = False
+        while True:
+            try:
+                with Door.connect(self._path) as door:
+                    items = door.stream(
+                        "follow_log", first_timeout_seconds=self._timeout_seconds, **self._wanted
+                    )
+                    for tail in _followed(items, amount, place, self._output):
+                        if has_said:
+                            self._output.note("", "the agent is back")
+                        has_said = False
+                        _print_unread(tail, self._output)
+                        place = tail.cursor
+                        retry = Retry(self._invocation.clock, self._invocation.sleep, RESUME_SECONDS)
+            except FleetError as error:
+                is_leaving = place is not None and error.code == "SHUTTING_DOWN"
+                if not (is_away(error, self._path) or is_leaving):
+                    raise
+                if place is not None and not has_said:
+                    self._output.note("", f"{error.message}; waiting for the agent")
+                    has_said = True
+                if not retry.wait_or_give_up():
+                    raise
+            else:
+                if not retry.wait_or_give_up():
+                    return
 
 
 def _followed(

@@ -110,13 +110,7 @@ class Controller:
         """Carry one change to every host; each answer as it comes."""
         request = controller_pb2.OperateFleetRequest(
             hosts=_selector(expression),
-            context=types_pb2.OperationContext(
-                operation_id=change.operation_id,
-                idempotency_key=change.key,
-                actor=wire.clean(change.actor),
-                reason=wire.clean(change.reason),
-                fleet_id=self.fleet,
-            ),
+            context=wire.context_to_proto(change.context(self.fleet)),
             verb=wire.verb_to_proto(change.verb),
             selector=types_pb2.ProcessSelector(terms=[wire.clean(term) for term in change.terms]),
             signal=change.signal,

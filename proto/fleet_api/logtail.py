@@ -105,11 +105,6 @@ class LogTail:
         """The known end of the log, an absolute offset."""
         return self._end
 
-    @property
-    def is_at_end(self) -> bool:
-        """Whether all that is known has been read."""
-        return self._position >= self._end
-
     def move_end(self, end: int) -> None:
         """The log ends here now; it never gets shorter."""
         self._end = max(self._end, end)

@@ -75,6 +75,17 @@ class OperationRow(TypedDict):
     replayed: bool
 
 
+class ContextRow(TypedDict):
+    """Who asks for an operation and why: what a change carries to every agent."""
+
+    operation_id: str
+    key: str
+    actor: str
+    reason: str
+    fleet_id: str
+    epoch: int
+
+
 class EventRow(TypedDict):
     """One numbered change; `process` is the row after it, `removed` tells that it left the configuration."""
 

@@ -6,13 +6,21 @@ of a newer release reads as unknown. Times survive to the nanosecond.
 """
 
 from collections.abc import Iterable
-from typing import TypedDict
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fleet_api.errors import FleetError
-from fleet_api.rows import ErrorRow, EventRow, ExitRow, OperationRow, OutcomeRow, PositionRow, ProcessRow
+from fleet_api.rows import (
+    ContextRow,
+    ErrorRow,
+    EventRow,
+    ExitRow,
+    OperationRow,
+    OutcomeRow,
+    PositionRow,
+    ProcessRow,
+)
 from fleet_api.v1 import agent_pb2, types_pb2
 
 NANOS = 1_000_000_000
@@ -23,17 +31,6 @@ _RESULTS = {name.lower(): number for name, number in types_pb2.ProcessOutcome.Re
 _RESULT_NAMES = {number: name for name, number in _RESULTS.items()}
 _VERBS = {name.lower(): number for name, number in agent_pb2.OperateRequest.Verb.items() if number}
 _VERB_NAMES = {number: name for name, number in _VERBS.items()}
-
-
-class ContextRow(TypedDict):
-    """The context of an operation as a link carries it."""
-
-    operation_id: str
-    key: str
-    actor: str
-    reason: str
-    fleet_id: str
-    epoch: int
 
 
 # ---------------------------------------------------------------- times and text

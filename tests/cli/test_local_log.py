@@ -12,6 +12,7 @@ from fakes.fleetctl import Screen, read, screen
 from fleet_api.errors import Broken, NotFound, Unavailable
 from fleet_api.frames import Frame
 from fleet_cli import local_log
+from fleet_cli.local_log import LocalLog
 from fleet_cli.log_output import Amount, LogOutput
 
 
@@ -80,7 +81,7 @@ def door(tmp_path: Path) -> Iterator[LogDoor]:
 def show(door: LogDoor, amount: Amount, stream: str = "stdout") -> str:
     made = screen()
     output = LogOutput(made.invocation, [])
-    local_log.show(door.path, "web", stream, amount, made.invocation, output)
+    LocalLog(door.path, "web", stream, made.invocation, output).show(amount)
     return read(made.out)
 
 
@@ -103,7 +104,7 @@ class Following:
     def _run(self) -> None:
         output = LogOutput(self.made.invocation, [])
         try:
-            local_log.follow(self._door.path, "web", "stdout", self._amount, self.made.invocation, output)
+            LocalLog(self._door.path, "web", "stdout", self.made.invocation, output).follow(self._amount)
         except Exception as error:
             self.error = error
 

@@ -46,7 +46,7 @@ def test_reads_over_all_segments_and_closes_the_passed(tmp_path: Path) -> None:
     assert tail.read(50) == Chunk(104, b"two\n", 0)
     assert tail.read(50) == Chunk(108, b"three\n", 0)
     assert tail.read(50) == Chunk(114, b"", 0)
-    assert tail.is_at_end
+    assert tail.cursor.offset == tail.end
     assert tail.cursor == Cursor("log", 114)
     assert [is_open(fd) for _, fd in found] == [False, False, True]
     tail.close()

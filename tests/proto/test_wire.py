@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 from fleet_api import wire
 from fleet_api.errors import NotFound
-from fleet_api.rows import ErrorRow, EventRow, ExitRow, OperationRow, OutcomeRow, PositionRow, ProcessRow
+from fleet_api.rows import (
+    ContextRow,
+    ErrorRow,
+    EventRow,
+    ExitRow,
+    OperationRow,
+    OutcomeRow,
+    PositionRow,
+    ProcessRow,
+)
 from fleet_api.v1 import agent_pb2, types_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,7 +89,7 @@ OPERATIONS = rows(
     replayed=st.booleans(),
 )
 CONTEXTS = rows(
-    wire.ContextRow,
+    ContextRow,
     operation_id=TEXT,
     key=TEXT,
     actor=TEXT,
@@ -127,7 +136,7 @@ def test_the_answer_to_an_operation_survives(row: OperationRow) -> None:
 
 
 @given(CONTEXTS)
-def test_a_context_survives(row: wire.ContextRow) -> None:
+def test_a_context_survives(row: ContextRow) -> None:
     assert wire.context_from_proto(wire.context_to_proto(row)) == row
 
 

@@ -12,7 +12,7 @@ from fleet_api import wire
 from fleet_api.admission import Context, Door
 from fleet_api.errors import BadRequest, Broken, Denied
 from fleet_api.identity import Role
-from fleet_api.rows import OperationRow
+from fleet_api.rows import ContextRow, OperationRow
 from fleet_api.selection import select
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
 
@@ -156,7 +156,7 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         async for response in read_log(self._link, parse_request(request)):
             yield response
 
-    def _context(self, stated: types_pb2.OperationContext, context: Context) -> wire.ContextRow:
+    def _context(self, stated: types_pb2.OperationContext, context: Context) -> ContextRow:
         row = wire.context_from_proto(stated)
         peer = self._door.caller(context)
         fleet = self._door.fleet

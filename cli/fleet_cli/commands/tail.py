@@ -91,14 +91,16 @@ def tail(
 
 
 def _local(target: Target, name: str, channel: str, amount: Amount, *, follow: bool) -> int:
-    from fleet_cli import local_log
+    from fleet_cli.local_log import LocalLog
 
     invocation = target.invocation
-    output = LogOutput(invocation, [])
-    read = local_log.follow if follow else local_log.show
     seconds = target.timeout or READ_TIMEOUT_SECONDS
+    log = LocalLog(target.agent().path, name, channel, invocation, LogOutput(invocation, []), seconds)
     try:
-        read(target.agent().path, name, channel, amount, invocation, output, seconds)
+        if follow:
+            log.follow(amount)
+        else:
+            log.show(amount)
     except NotFound as error:
         words = "no log file" if error.code == "NO_LOG_FILE" else "no such process name"
         invocation.tell(f"{shown(name)}: ERROR ({words})")

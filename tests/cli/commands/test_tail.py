@@ -89,7 +89,7 @@ def test_ctrl_c_is_130(door: FakeDoor, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(local_log, "follow", interrupt)
+    monkeypatch.setattr(local_log.LocalLog, "follow", interrupt)
     assert run("tail", "-f", "web", "--door", door.path).code == 130
 
 
