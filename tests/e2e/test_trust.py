@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fleet_api.identity import Role
-from real.agent import program
+from real.agent import RealAgent, program
 from real.fleet import IMPATIENT, RealController, RealFleet
 from real.waiting import wait_for
 
@@ -94,3 +94,23 @@ def test_neither_gateway_nor_child_gets_what_is_not_theirs(tmp_path: Path) -> No
         for path in tmp_path.glob("web1/**/*"):
             if path.is_file():
                 assert key not in path.read_bytes(), path
+
+
+def test_a_child_that_meddles_with_its_streams_harms_itself_alone(tmp_path: Path) -> None:
+    config = "".join(
+        f"[program:{name}]\ncommand={command}\nstdout_logfile={tmp_path}/{name}.log\nstopsignal=KILL\n"
+        for name, command in {
+            "meddler": program("meddles_with_streams"),
+            "good": f"/bin/sh -c 'while :; do echo line; sleep 0.01; done; : {tmp_path}'",
+        }.items()
+    )
+    with RealAgent(tmp_path / "agent", config) as agent:
+        pids = {name: agent.wait_state(name, "RUNNING")["pid"] for name in ("meddler", "good")}
+        wait_for(lambda: b"meddled\n" in (tmp_path / "meddler.log").read_bytes(), what="its last word")
+        agent.wait_replaced(agent.kill_supervisor())
+        before = (tmp_path / "good.log").stat().st_size
+        wait_for(lambda: (tmp_path / "good.log").stat().st_size > before, what="lines of the other")
+        assert {name: agent.row(name)["pid"] for name in pids} == pids
+        assert set((tmp_path / "good.log").read_text().split()) == {"line"}
+        outcomes = agent.operate("stop", "all")["outcomes"]
+        assert [outcome["result"] for outcome in outcomes] == ["ok", "ok"]
