@@ -120,8 +120,13 @@ def _read_fleet(reading: Reading) -> FleetSettings:
     if section is None:
         return FleetSettings()
     settings = FleetSettings(**reading.values("fleet", KINDS["fleet"], reading.names))
-    if settings.listen and not settings.insecure_plaintext:
-        entries = reading.ini.entries("fleet")
+    entries = reading.ini.entries("fleet")
+    if settings.insecure_plaintext:
+        for name in ("certificate", "key", "ca"):
+            if entries.get(name, ("",))[0]:
+                message = "is given although insecure_plaintext=true"
+                reading.report.error(entries[name].place, message, "remove one of the two")
+    elif settings.listen:
         missing = [name for name in ("certificate", "key", "ca") if not entries.get(name, ("",))[0]]
         if missing:
             message = f"listen needs {', '.join(missing)} as well"

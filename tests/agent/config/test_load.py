@@ -107,6 +107,13 @@ def test_listen_needs_its_certificate(tmp_path: Path) -> None:
     assert load_text(tmp_path, "[fleet]\nlisten=127.0.0.1:7601\ninsecure_plaintext=true\n").problems == ()
 
 
+def test_plain_text_is_no_way_around_certificates_that_are_there(tmp_path: Path) -> None:
+    loaded = load_text(tmp_path, "[fleet]\nlisten=127.0.0.1:7601\nkey=k\nca=\ninsecure_plaintext=true\n")
+    assert loaded.config is None
+    (line,) = lines(loaded, tmp_path)
+    assert line.startswith("main.conf:3: error: [fleet] key: is given although insecure_plaintext=true")
+
+
 def test_every_problem_at_once(tmp_path: Path) -> None:
     text = """\
 [supervisord]
