@@ -1,6 +1,7 @@
 """Where a supervisor begins: the composition of its rooms. Started by the keeper, never by hand."""
 
 import os
+import resource
 import socket
 import sys
 import time
@@ -18,6 +19,8 @@ CANNOT_START = 2
 
 def main(arguments: list[str]) -> int:
     """Supervise until the keeper's link ends; returns the exit code."""
+    # The gateway's key passes through here: it must not end in a file of what was in memory.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     paths = agent_paths(options.get("--state-dir"), os.geteuid(), os.environ)
     world = World(

@@ -120,7 +120,8 @@ class Results:
     def _rewrite(self) -> None:
         self._give_up_file()
         draft = f"{self._path}.draft"
-        with open(draft, "wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        with open(os.open(draft, flags, 0o600), "wb") as file:
             file.write(json.dumps({"v": VERSION}).encode("ascii") + b"\n")
             for key, known in self._known.items():
                 entry: dict[str, Any] = {"t": known.wall, "key": key}

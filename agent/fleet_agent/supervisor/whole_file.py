@@ -1,5 +1,6 @@
 """Small files that nobody ever reads half-written. Called for epochs, endpoint, port and pid."""
 
+import contextlib
 import os
 
 
@@ -16,7 +17,10 @@ def write_whole(path: str, text: str, is_lasting: bool = False) -> None:
             file.write(text)
         return
     draft = f"{path}.draft"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    # A file of ours, not one that somebody has put there in a folder for all.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(draft)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with open(os.open(draft, flags, 0o644), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -11,6 +11,16 @@ BEGUN = {"id": "op", "verb": "restart", "runs": {"a:a": 1}}
 RESULT = {"operation_id": "op", "outcomes": [], "errors": []}
 
 
+def test_who_asked_for_what_is_nobody_elses(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        results = Results(str(tmp_path / "results"), 0.0)
+        results.note_begun("k", {"id": "op", "verb": "stop", "runs": {}}, 0.0)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "results").stat().st_mode & 0o777 == 0o600
+
+
 def test_begun_and_ended_are_known_to_the_next_supervisor(tmp_path: Path) -> None:
     path = str(tmp_path / "results")
     first = Results(path, 100.0)
