@@ -1,6 +1,8 @@
 """Exit codes, all of them."""
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 from fleet_api.errors import BadRequest, Broken, Conflict, Denied, FleetError, NotFound, Unavailable
@@ -83,3 +85,11 @@ def test_errors(error: FleetError, code: int) -> None:
 
 def test_every_bucket_has_its_bits() -> None:
     assert {exit_codes.of_buckets([bucket]) for bucket in Bucket} == {0, 2, 4}
+
+
+@pytest.mark.parametrize("page", ["fleetctl.md", "decisions/0007-exit-codes.md"])
+def test_the_pages_tell_every_code(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    single = {value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
+    assert told == single | {exit_codes.FAILED | exit_codes.UNREACHABLE}

@@ -87,6 +87,11 @@ def test_every_verb_has_its_file_and_stands_in_the_help(capsys: pytest.CaptureFi
         assert f"  {verb} " in help_text
 
 
+def test_every_verb_stands_in_the_operators_page() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "fleetctl.md").read_text()
+    assert [verb for verb in main.VERBS if f"`{verb}" not in text] == []
+
+
 def test_without_a_verb_it_shows_what_there_is() -> None:
     result = run()
     assert (result.code, result.out) == (1, "")
