@@ -91,6 +91,17 @@ def test_neither_gateway_nor_child_gets_what_is_not_theirs(tmp_path: Path) -> No
         for pid in (gateway, child, agent.hello()["supervisor_pid"], agent.keeper.pid if agent.keeper else 0):
             for place in ("cmdline", "environ"):
                 assert key not in Path(f"/proc/{pid}/{place}").read_bytes()
+        for pid in (gateway, agent.hello()["supervisor_pid"]):
+            (limit,) = [
+                line.split()
+                for line in Path(f"/proc/{pid}/limits").read_text().splitlines()
+                if line.startswith("Max core")
+            ]
+            assert limit[4:6] == ["0", "0"], "what is in memory comes to no disk"
+        run = agent.state_dir / "run"
+        assert [path.stat().st_mode & 0o777 for path in (agent.state_dir, run)] == [0o700, 0o700]
+        private = ("active.json", "results", "inflight", "door.sock", "journal/journal.1")
+        assert {name: (run / name).stat().st_mode & 0o077 for name in private} == dict.fromkeys(private, 0)
         for path in tmp_path.glob("web1/**/*"):
             if path.is_file():
                 assert key not in path.read_bytes(), path
