@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.descriptors import open_pidfds
 from fakes.supervised_keeper import PROGRAMS, SLEEP, Link, SupervisedKeeper, eventually, is_alive, sh
 from fleet_agent.keeper import adopt, procfs
 from fleet_agent.keeper.run_records import Run, RunRecords
@@ -206,10 +207,10 @@ def test_another_process_of_the_same_pid_is_not_ours(run: Run, change: str) -> N
         assert found is not None
         assert not found.is_alive
         run.ticks = found.ticks
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_pidfds()
     assert adopt.take_over(run, "this boot")
     assert (run.status, run.pidfd) == (adopt.UNKNOWN_STATUS, -1)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_pidfds() == before
     if zombie:
         os.waitpid(zombie, 0)
 

@@ -5,6 +5,7 @@ import select
 from pathlib import Path
 
 import pytest
+from fakes.descriptors import open_below
 from fleet_agent.keeper import fifos
 
 
@@ -58,12 +59,11 @@ def test_what_stands_in_the_way_is_replaced(paths: list[str], tmp_path: Path) ->
     assert fifos.found(str(tmp_path)) == {}
 
 
-def test_a_failed_opening_leaves_none_open(paths: list[str]) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+def test_a_failed_opening_leaves_none_open(tmp_path: Path, paths: list[str]) -> None:
     Path(paths[2]).unlink()
     with pytest.raises(FileNotFoundError):
         fifos.open_held(paths, fifos.STREAMS)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(tmp_path) == []
 
 
 @pytest.mark.parametrize("streams", [["stdout", "stdin"], ["stdout", "stdout"], ["fd 3"], "stdin"])

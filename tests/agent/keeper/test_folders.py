@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.descriptors import open_below
 from fakes.supervised_keeper import SupervisedKeeper
 from fleet_agent.keeper import folders
 from fleet_api.errors import Conflict, Denied
@@ -47,15 +48,16 @@ def test_what_is_made_above_them_is_not_open_to_others(paths: AgentPaths) -> Non
     assert mode(os.path.dirname(paths.state)) == 0o755
 
 
-def test_a_second_agent_is_told_of_the_first(paths: AgentPaths) -> None:
+def test_a_second_agent_is_told_of_the_first(tmp_path: Path, paths: AgentPaths) -> None:
     locks = folders.prepare(paths)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_below(tmp_path)
+    assert before
     with pytest.raises(
         Conflict, match=rf"an agent \(pid {os.getpid()}\) already runs .*{paths.state}"
     ) as caught:
         folders.prepare(paths)
     assert caught.value.code == "AGENT_RUNNING"
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(tmp_path) == before
     give_up(locks)
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fakes.descriptors import open_below
 from fleet_agent.core.model import LogSpec
 from fleet_agent.supervisor.logs.answers import LogDescribed, LogGrew, LogRotated, Result
 from fleet_agent.supervisor.logs.library import Library
@@ -36,11 +37,11 @@ def test_the_last_writer_closes_the_file(tmp_path: Path, library: Library) -> No
     spec = LogSpec(str(tmp_path / "out.log"))
     log = library.open(spec)
     library.open(spec)
-    before = len(os.listdir("/proc/self/fd"))
+    assert open_below(tmp_path) == [spec.path]
     library.close(log)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_below(tmp_path) == [spec.path]
     library.close(log)
-    assert len(os.listdir("/proc/self/fd")) == before - 1
+    assert open_below(tmp_path) == []
     assert library.open(spec) is not log
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.descriptors import open_below
 from fleet_agent.supervisor.logs import opening
 from fleet_agent.supervisor.logs.opening import open_log, settled
 
@@ -16,10 +17,9 @@ STRANGERS: frozenset[int] = frozenset()
 
 
 @pytest.fixture(autouse=True)
-def no_descriptor_left() -> Iterator[None]:
-    before = set(os.listdir("/proc/self/fd"))
+def no_descriptor_left(tmp_path: Path) -> Iterator[None]:
     yield
-    assert set(os.listdir("/proc/self/fd")) <= before
+    assert open_below(tmp_path) == []
 
 
 def put(path: Path | str, data: bytes, trusted: frozenset[int] | None = None) -> None:
