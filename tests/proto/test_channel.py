@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 from fakes.certificates import Files, Pki, make
 from fleet_api import channel, identity, status_codes
 from fleet_api.errors import BadRequest, FleetError, Unavailable
-from fleet_api.identity import Identity
-from fleet_api.tls import Credentials
+from fleet_api.identity import Identity, Role
+from fleet_api.tls import Credentials, from_pem
 
 DEADLINE = 10.0
 
@@ -105,6 +106,36 @@ def test_the_blocking_channel_does_the_same(pki: Pki) -> None:
 def test_an_agent_cannot_call_its_neighbour(pki: Pki) -> None:
     agent = pki.agents["web1"]
     assert isinstance(_call_agent(agent, pki.agents["db_1"].load(), agent.identity), Unavailable)
+
+
+@pytest.mark.parametrize("who", ["operator", "controller"])
+def test_nobody_but_the_agent_is_taken_for_it(pki: Pki, who: str) -> None:
+    poser: Files = getattr(pki, who)
+    answer = _call_agent(poser, pki.operator.load(), pki.agents["web1"].identity)
+    assert isinstance(answer, Unavailable)
+
+
+@pytest.mark.parametrize("days_ago", [5, -5])
+def test_a_certificate_out_of_its_time_does_not_get_in_on_either_side(
+    pki: Pki, tmp_path: Path, days_ago: float
+) -> None:
+    own = make(tmp_path)
+    now = time.time() - days_ago * 86400
+
+    def unchecked(files: Files) -> Credentials:
+        certificate, key, ca = (Path(path).read_bytes() for path in (files.certificate, files.key, files.ca))
+        return from_pem(certificate, key, ca)
+
+    agent = own.agents["web1"]
+    late = unchecked(own.issue(Role.OPERATOR, "bob", now=now))
+    assert isinstance(_call_agent(agent, late, agent.identity), Unavailable)
+    server = unchecked(own.issue(Role.AGENT, "web2", now=now))
+
+    async def run() -> bytes | FleetError:
+        async with _server(channel.server_credentials(server)) as target:
+            return await _call(target, own.operator.load(), server.identity.dns_name)
+
+    assert isinstance(asyncio.run(run()), Unavailable)
 
 
 def test_a_caller_without_certificate_does_not_get_in(pki: Pki) -> None:
