@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -160,11 +160,22 @@ def test_a_client_of_the_door_that_never_reads(tmp_path: Path) -> None:
         witness.testify()
 
 
+def open_files(pid: int) -> list[str]:
+    """What a process has open."""
+    targets = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            targets.append(os.readlink(entry))
+    return sorted(targets)
+
+
 def test_clients_of_the_door_that_vanish_in_mid_stream(tmp_path: Path) -> None:
     with agent_of(tmp_path) as agent:
         witness = Witness(agent)
-        folder = f"/proc/{agent.hello()['supervisor_pid']}/fd"
-        before = len(os.listdir(folder))
+        # Once everything has been started and has a log.
+        witness.testify()
+        supervisor = agent.hello()["supervisor_pid"]
+        before = len(open_files(supervisor))
         for _ in range(50):
             for word in (
                 request("watch", after=None),
@@ -174,7 +185,7 @@ def test_clients_of_the_door_that_vanish_in_mid_stream(tmp_path: Path) -> None:
                 knock(agent, word).close()
         witness.testify()
         wait_for(
-            lambda: len(os.listdir(folder)), lambda count: count <= before + 3, what="nothing stays open"
+            lambda: open_files(supervisor), lambda now: len(now) <= before + 3, what="nothing stays open"
         )
 
 
