@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ NAMED_BY = {
 """Modules that give their codes names, and the class that most of these have."""
 
 
+@cache
 def codes_in_source() -> dict[str, set[str]]:
     """Each code that the source uses, with its classes."""
     found: dict[str, set[str]] = defaultdict(set)

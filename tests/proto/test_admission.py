@@ -18,7 +18,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 PEOPLE = frozenset({Role.OPERATOR})
 
 
-@pytest.mark.pure
 def test_by_certificate(tmp_path: Path) -> None:
     ours = certificates.make(tmp_path / "ours")
     door = Door("test", PEOPLE)

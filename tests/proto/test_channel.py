@@ -286,7 +286,6 @@ def test_a_tls_channel_needs_a_name(pki: Pki) -> None:
             opening("127.0.0.1:7601", pki.controller.load(), "")
 
 
-@pytest.mark.pure
 def test_those_who_connect_and_say_nothing_are_closed_and_bounded(pki: Pki) -> None:
     options = channel.server_options(max_connections=20)
     timeout = ("grpc.server_handshake_timeout_ms", 1000)
@@ -318,12 +317,14 @@ async def _read_to_end(reader: asyncio.StreamReader) -> None:
         await reader.read()
 
 
+@pytest.mark.pure
 def test_half_of_the_open_files_are_left_for_all_else() -> None:
     assert channel.connections_within(1024, 4000) == 512
     assert channel.connections_within(1_000_000, 4000) == 4000
     assert channel.connections_within(1, 4000) == 1
 
 
+@pytest.mark.pure
 def test_clients_never_ping_faster_than_servers_allow() -> None:
     client, server = dict(channel.channel_options()), dict(channel.server_options())
     assert int(client["grpc.keepalive_time_ms"]) >= 30_000
