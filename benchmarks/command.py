@@ -1,6 +1,7 @@
 """The one command that every benchmark is: rounds, figures, verdicts."""
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -60,6 +61,9 @@ def main(benchmarks: Sequence[Benchmark], arguments: Sequence[str]) -> int:
     for name in names:
         if name not in by_name:
             parser.error(f"there is no benchmark {name!r}; there are {', '.join(by_name)}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Unwind, so that nothing of ours stays behind.
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     verdicts = play([by_name[name] for name in names], options.rounds)
     missed = [verdict for verdict in verdicts if not verdict.holds]
     if len(names) > 1:
