@@ -50,13 +50,22 @@ def _watch(run: Run, boot_id: str) -> None:
             run.pidfd = -1
         # Asked after pidfd_open: if they agree now, the handle is of the very process.
         found = procfs.stat(run.pid)
-        if run.pidfd >= 0 and found is not None and found.is_alive and found.ticks == run.ticks:
+        is_ours = run.pidfd >= 0 and found is not None and found.ticks == run.ticks
+        if is_ours and found is not None and found.is_alive:
             return
+        run.status = last_status(run) if is_ours else UNKNOWN_STATUS
         if run.pidfd >= 0:
             os.close(run.pidfd)
             run.pidfd = -1
-    run.status = UNKNOWN_STATUS
+    if run.status is None:
+        run.status = UNKNOWN_STATUS
     run.ended_wall = time.time()
+
+
+def last_status(run: Run) -> int:
+    """The wait status of an adopted run that has just ended, or `UNKNOWN_STATUS`."""
+    status = procfs.status_of_dead(run.pid, run.ticks, run.pidfd)
+    return UNKNOWN_STATUS if status is None else status
 
 
 def _open_again(run: Run, index: int) -> int:

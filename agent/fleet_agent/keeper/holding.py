@@ -135,10 +135,11 @@ class Holding:
         return None if run is None else self._close(run, status)
 
     def vanished(self, run: Run) -> tuple[Run, Exited]:
-        """The end of an adopted run, whose status its own parent got."""
+        """The end of an adopted run; its status is its new parent's to reap, and the kernel's to tell."""
+        status = adopt.last_status(run)
         os.close(run.pidfd)
         run.pidfd = -1
-        return self._close(run, adopt.UNKNOWN_STATUS)
+        return self._close(run, status)
 
     def release(self, process: str, number: int) -> None:
         """Forget a run that has ended: close its ends, unlink what there is of it."""

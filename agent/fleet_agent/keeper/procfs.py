@@ -3,20 +3,29 @@
 Read from /proc by the keeper when it starts a child and when it adopts what an earlier keeper left.
 """
 
+import fcntl
 import os
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
+
+# linux/pidfd.h: `struct pidfd_info` as of its first version, and _IOWR(0xFF, 11, struct pidfd_info).
+_PIDFD_INFO = struct.Struct("=QQ11Ii")
+_PIDFD_GET_INFO = 3 << 30 | _PIDFD_INFO.size << 16 | 0xFF << 8 | 11
+_PIDFD_INFO_EXIT = 1 << 3
 
 
 class Stat(NamedTuple):
     """The part of /proc/PID/stat that tells one process from another of the same pid.
 
-    `ticks` is the start time in clock ticks since boot.
+    `ticks` is the start time in clock ticks since boot; `status` the wait status of a zombie, 0 also
+    where the kernel does not let us know it.
     """
 
     state: str
     group: int
     ticks: int
+    status: int
 
     @property
     def is_alive(self) -> bool:
@@ -38,7 +47,40 @@ def stat(pid: int) -> Stat | None:
         os.close(fd)
     # The name in parentheses may hold blanks and parentheses of its own.
     fields = data[data.rindex(b")") + 2 :].split()
-    return Stat(fields[0].decode("ascii"), int(fields[2]), int(fields[19]))
+    return Stat(fields[0].decode("ascii"), int(fields[2]), int(fields[19]), int(fields[49]))
+
+
+def status_of_dead(pid: int, ticks: int, pidfd: int) -> int | None:
+    """The wait status of a process that ended and is not our child; None when the kernel does not tell.
+
+    It tells as long as nobody has reaped it, to whom it trusts with its secrets; afterwards, since
+    Linux 6.15, to whoever held a pidfd (or -1) before.
+    """
+    found = stat(pid)
+    if found is not None and found.ticks == ticks and not found.is_alive:
+        if found.status or _may_know(pid):
+            return found.status
+    info = bytearray(_PIDFD_INFO.pack(_PIDFD_INFO_EXIT, *[0] * 13))
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
+    except (OSError, ValueError):
+        return None
+    mask, *_, status = _PIDFD_INFO.unpack(info)
+    return int(status) if mask & _PIDFD_INFO_EXIT else None
+
+
+def _may_know(pid: int) -> bool:
+    """Whether a zombie's status of 0 is one, and not what the kernel tells those who may not know."""
+    try:
+        fd = os.open(f"/proc/{pid}/io", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return bool(os.read(fd, 16))
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def boot_id() -> str:

@@ -58,7 +58,7 @@ def test_a_new_keeper_has_the_children_of_one_that_was_killed(keeper: Supervised
     assert link.read("g:a", 4) == b"hup\n"
     link.send(messages.SendSignal("g:a", 1, signal.SIGKILL, 6))
     exited = link.exited("g:a")
-    assert (exited.pid, exited.status) == (spawned.pid, -1)
+    assert (exited.pid, exited.status) == (spawned.pid, signal.SIGKILL)
     link.send(messages.Release("g:a", 1))
     eventually(lambda: not fifo_names(keeper) and not records(keeper))
 
@@ -77,14 +77,31 @@ def test_what_a_child_writes_while_nobody_lives_is_kept(keeper: SupervisedKeeper
     assert is_alive(spawned.pid)
 
 
-def test_a_child_that_ended_meanwhile_is_told_with_unknown_status(keeper: SupervisedKeeper) -> None:
+@pytest.mark.parametrize(("code", "status"), [(0, 0), (3, 3 << 8)])
+def test_the_status_of_an_adopted_child_is_asked_from_the_kernel(
+    keeper: SupervisedKeeper, code: int, status: int
+) -> None:
+    link = keeper.accept()
+    pid = keeper.note(link.spawn("g:a", sh(f"read line; exit {code}")).pid)
+    eventually(lambda: records(keeper))
+    kill_all_at_once(keeper, link)
+    keeper.again()
+    link = keeper.accept()
+    os.write(link.ends["g:a", 1]["stdin"], b"\n")
+    exited = link.exited("g:a")
+    assert (exited.pid, exited.status) == (pid, status)
+
+
+def test_a_child_that_ended_meanwhile_and_was_reaped_has_an_unknown_status(
+    keeper: SupervisedKeeper,
+) -> None:
     link = keeper.accept()
     dead = link.spawn("g:a", SLEEP).pid
     keeper.note(link.spawn("g:b", SLEEP).pid)
     eventually(lambda: len(records(keeper)) == 2)
     kill_all_at_once(keeper, link)
     os.kill(dead, signal.SIGKILL)
-    eventually(lambda: not is_alive(dead))
+    eventually(lambda: not Path(f"/proc/{dead}").exists())
     keeper.again()
     link = keeper.accept(begin=False)
     child = link.expect(messages.Child, lambda m: m.process == "g:a")
@@ -122,7 +139,7 @@ def test_a_run_without_a_good_record_is_found_by_its_fifos(
     assert len(fifo_names(keeper)) == 3
     assert ("is no run record" in keeper.said()) is (content is not None)
     os.kill(pid, signal.SIGKILL)
-    assert link.exited("g:a/ä", 3).status == -1
+    assert link.exited("g:a/ä", 3).status == signal.SIGKILL
 
 
 def test_fifos_that_were_removed_are_reached_through_the_child(keeper: SupervisedKeeper) -> None:
@@ -193,26 +210,29 @@ def test_the_same_process_is_watched(run: Run) -> None:
     os.close(run.pidfd)
 
 
-@pytest.mark.parametrize("change", ["ticks", "boot_id", "zombie"])
+@pytest.mark.parametrize("change", ["ticks", "boot_id"])
 def test_another_process_of_the_same_pid_is_not_ours(run: Run, change: str) -> None:
-    zombie = 0
     if change == "ticks":
         run.ticks += 1
-    elif change == "boot_id":
-        run.boot_id = "an earlier boot"
     else:
-        run.pid = zombie = os.spawnv(os.P_NOWAIT, "/bin/true", ["true"])
-        os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
-        found = procfs.stat(zombie)
-        assert found is not None
-        assert not found.is_alive
-        run.ticks = found.ticks
+        run.boot_id = "an earlier boot"
     before = open_pidfds()
     assert adopt.take_over(run, "this boot")
     assert (run.status, run.pidfd) == (adopt.UNKNOWN_STATUS, -1)
     assert open_pidfds() == before
-    if zombie:
-        os.waitpid(zombie, 0)
+
+
+def test_one_that_has_ended_and_was_not_reaped_has_a_status(run: Run) -> None:
+    run.pid = os.spawnv(os.P_NOWAIT, "/bin/false", ["false"])
+    os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)
+    found = procfs.stat(run.pid)
+    assert found is not None
+    run.ticks = found.ticks
+    before = open_pidfds()
+    assert adopt.take_over(run, "this boot")
+    assert (run.status, run.pidfd) == (1 << 8, -1)
+    assert open_pidfds() == before
+    os.waitpid(run.pid, 0)
 
 
 def test_a_run_that_was_never_forked_is_none(run: Run, tmp_path: Path) -> None:
