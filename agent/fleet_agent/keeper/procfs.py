@@ -57,9 +57,9 @@ def status_of_dead(pid: int, ticks: int, pidfd: int) -> int | None:
     Linux 6.15, to whoever held a pidfd (or -1) before.
     """
     found = stat(pid)
-    if found is not None and found.ticks == ticks and not found.is_alive:
-        if found.status or _may_know(pid):
-            return found.status
+    is_zombie = found is not None and found.ticks == ticks and not found.is_alive
+    if found is not None and is_zombie and (found.status or _may_know(pid)):
+        return found.status
     info = bytearray(_PIDFD_INFO.pack(_PIDFD_INFO_EXIT, *[0] * 13))
     try:
         fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
