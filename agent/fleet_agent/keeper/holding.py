@@ -10,15 +10,21 @@ import resource
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from fleet_agent.keeper import adopt, fifos, procfs, spawn
 from fleet_agent.keeper.folders import FOLDERS
 from fleet_agent.keeper.notes import say
 from fleet_agent.keeper.run_records import Run, RunRecords, stem_of
+from fleet_agent.keeper.shelf import Shelf
 from fleet_agent.link.messages import Exited, SendSignal, SignalFailed, Spawn, Spawned, SpawnFailed
 
 # Left free when children have taken all else: a new supervisor must always find its few.
 _RESERVED_DESCRIPTORS = 64
+# The kernel lets a user have as many descriptors under way as one process may have open, and others of this
+# user, our own links among them, need some too; it asks less of root.
+_SHELVED_SHARE = 4
+_SHELVED_SHARE_OF_ROOT = 2
 
 
 class Holding:
@@ -36,6 +42,8 @@ class Holding:
         # Runs whose record is older than what we know of them.
         self._unwritten: dict[Run, None] = {}
         self._highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_DESCRIPTORS
+        share = _SHELVED_SHARE if os.geteuid() else _SHELVED_SHARE_OF_ROOT
+        self._shelf = Shelf(self._highest // share, spare)
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._runs.values()))
@@ -59,6 +67,7 @@ class Holding:
             if adopt.take_over(run, self._boot_id):
                 self._runs[run.process, run.run] = run
                 self._note(run)
+                self._lay_down(run)
             else:
                 self._records.remove(run)
         self._sweep()
@@ -99,10 +108,18 @@ class Holding:
         return bool(self._unwritten)
 
     def write_some(self, count: int) -> None:
-        """Bring so many records up to date: what nobody waits for."""
+        """Bring so many records up to date, and put ends out of the way: what nobody waits for."""
         for run in list(itertools.islice(self._unwritten, count)):
             del self._unwritten[run]
             self._note(run)
+            self._lay_down(run)
+
+    @contextmanager
+    def lent(self, run: Run) -> Iterator[list[int]]:
+        """The keeper's ends of a run, for as long as it takes to pass them on."""
+        self._pick_up(run)
+        yield run.ends
+        self._lay_down(run)
 
     def send_signal(self, request: SendSignal) -> SignalFailed | None:
         """Send the signal, unless the run has ended or this request was carried out before."""
@@ -174,7 +191,7 @@ class Holding:
         run.ends = fifos.open_held(run.fifos, run.streams)
         ends = fifos.open_child(run.fifos)
         try:
-            if ends and max(ends) > self._highest:
+            if ends and max(ends) + self._shelf.count > self._highest:
                 raise OSError(errno.EMFILE, "the rest is reserved")
             run.boot_id = self._boot_id
             if not run.is_named_by_files:
@@ -219,7 +236,16 @@ class Holding:
         except OSError as error:
             say(f"cannot write the run record of {run.process} (pid {run.pid}): {error.strerror}")
 
+    def _lay_down(self, run: Run) -> None:
+        if run.ends and self._shelf.put((run.process, run.run), run.ends):
+            run.ends = []
+
+    def _pick_up(self, run: Run) -> None:
+        if not run.ends:
+            run.ends = self._shelf.take((run.process, run.run))
+
     def _drop(self, run: Run) -> None:
+        self._pick_up(run)
         fifos.close(run.ends)
         run.ends = []
         fifos.remove(run.fifos)

@@ -26,8 +26,9 @@ class Run:
     """One life of a process, from before its fork until the supervisor releases it.
 
     `ticks` is the kernel's start time of the pid, `status` the raw wait status (None while it lives, -1
-    when nobody can know), `ends` the keeper's descriptors in the order of `streams`, `signals` the
-    highest ordinal that was carried out, `pidfd` the handle of one that is not our child.
+    when nobody can know), `ends` the keeper's descriptors in the order of `streams` (none while they lie on
+    the shelf), `signals` the highest ordinal that was carried out, `pidfd` the handle of one that is not
+    our child.
     """
 
     __slots__ = (

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from fleet_api.errors import BadRequest
 
+from fleet_agent.keeper.holding import Holding
 from fleet_agent.keeper.run_records import Run
 from fleet_agent.link import messages
 from fleet_agent.link.channel import Channel, Received
@@ -20,12 +21,13 @@ class SupervisorLink:
     the supervisor gave it up."""
 
     def __init__(
-        self, sock: socket.socket, epoll: select.epoll, hello: messages.Hello, runs: Iterable[Run]
+        self, sock: socket.socket, epoll: select.epoll, hello: messages.Hello, holding: Holding
     ) -> None:
         self._channel = Channel(sock)
         self._epoll = epoll
+        self._holding = holding
         self._watched = select.EPOLLIN
-        self._untold: deque[Run] | None = deque(runs)
+        self._untold: deque[Run] | None = deque(holding)
         self._told_later: list[messages.ToSupervisor] = []
         self._inbox: deque[Received] = deque()
         self.failure = ""
@@ -62,7 +64,8 @@ class SupervisorLink:
             if self._untold:
                 run = self._untold.popleft()
                 run.is_told = True
-                self._send(run.to_child(), run.ends)
+                with self._holding.lent(run) as ends:
+                    self._send(run.to_child(), ends)
                 continue
             self._untold = None
             self._send(messages.Begin())
