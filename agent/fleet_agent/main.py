@@ -14,6 +14,9 @@ usage: fleet-agent COMMAND [OPTION...]
 
   run [-c FILE] [--state-dir DIR]   supervise the programs of FILE, in the foreground
   check FILE                        report every problem of FILE
+  detach                            end the agent and leave its programs running
+  stop                              stop all programs in order and end the agent
+  leave                             detach, or stop when this host is going down
   version                           print the version
   help                              print this
 """
@@ -31,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fleet_agent.commands import check  # noqa: PLC0415
 
         return check.run(words[1:], os.environ)
+    if command in ("detach", "stop", "leave"):
+        from fleet_agent.commands import ending  # noqa: PLC0415
+
+        return ending.run(command, words[1:], os.environ)
     if command in ("version", "--version", "-v"):
         sys.stdout.write(VERSION + "\n")
         return 0

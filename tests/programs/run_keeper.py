@@ -8,6 +8,7 @@ import sys
 
 from fleet_agent.keeper import folders
 from fleet_agent.keeper.keeper import Keeper
+from fleet_agent.keeper.notify import ServiceManager
 from fleet_api.errors import FleetError
 from fleet_api.paths import agent_paths
 
@@ -18,7 +19,8 @@ try:
     locks = folders.prepare(paths)
 except FleetError as error:
     sys.exit(str(error))
+manager = ServiceManager(os.environ, os.getpid())
 keeper = Keeper(
-    paths.runtime, sys.argv[3:], locks.runtime, dict(os.environb), kill_seconds=float(sys.argv[2])
+    paths.runtime, sys.argv[3:], locks.runtime, dict(os.environb), manager, kill_seconds=float(sys.argv[2])
 )
 sys.exit(keeper.run())

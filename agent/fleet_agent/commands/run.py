@@ -11,10 +11,11 @@ from fleet_api.paths import agent_paths
 
 from fleet_agent.keeper import folders
 from fleet_agent.keeper.keeper import Keeper
+from fleet_agent.keeper.notify import ServiceManager
 
 BAD_USE = 2
 _HINT = "fleet-agent help"
-_FIELDS = {"-c": "configuration", "--configuration": "configuration", "--state-dir": "state_dir"}
+FIELDS = {"-c": "configuration", "--configuration": "configuration", "--state-dir": "state_dir"}
 
 
 class Options(NamedTuple):
@@ -40,11 +41,12 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return BAD_USE
     _raise_open_files()
     argv = supervisor_argv(sys.executable, os.path.abspath(configuration), options.state_dir)
-    return Keeper(paths.runtime, argv, locks.runtime, dict(os.environb)).run()
+    manager = ServiceManager(os.environ, os.getpid())
+    return Keeper(paths.runtime, argv, locks.runtime, dict(os.environb), manager).run()
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """The options of `run`.
+def parse(arguments: Sequence[str], command: str = "run", fields: Mapping[str, str] = FIELDS) -> Options:
+    """The options of a command that takes some of those of `run`.
 
     Raises: BadRequest for one that is unknown or lacks its value.
     """
@@ -52,14 +54,12 @@ def parse(arguments: Sequence[str]) -> Options:
     words = list(arguments)
     while words:
         word, equals, value = words.pop(0).partition("=")
-        if word in ("-n", "--nodaemon") and not equals:
+        if command == "run" and word in ("-n", "--nodaemon") and not equals:
             # It never leaves the foreground; accepted since supervisord's units say it.
             continue
-        field = {"-c": "configuration", "--configuration": "configuration", "--state-dir": "state_dir"}.get(
-            word
-        )
+        field = fields.get(word)
         if field is None:
-            raise BadRequest("UNKNOWN_OPTION", f"run takes no {word!r}", _HINT)
+            raise BadRequest("UNKNOWN_OPTION", f"{command} takes no {word!r}", _HINT)
         if not equals:
             if not words:
                 raise BadRequest("OPTION_WITHOUT_VALUE", f"{word} needs a value", _HINT)

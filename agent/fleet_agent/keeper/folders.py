@@ -87,6 +87,45 @@ def prepare(paths: AgentPaths) -> Locks:
     return Locks(state, runtime)
 
 
+def keeper_of(paths: AgentPaths) -> tuple[int, int] | None:
+    """The pid and a pidfd (the caller closes it) of the keeper that has the state folder; None without one.
+
+    Raises: Denied when the folder is somebody else's.
+    """
+    lock = os.path.join(paths.state, "agent.lock")
+    try:
+        with open(lock, "rb") as file:
+            known = os.fstat(file.fileno())
+            pid = int(file.read(32))
+        pidfd = os.pidfd_open(pid)
+    except PermissionError as error:
+        words = f"cannot read {lock}: {error.strerror}"
+        raise Denied("FOLDER_NOT_OURS", words, "ask as root or as the agent's user") from error
+    except (OSError, ValueError):
+        return None
+    # The pid is another's by now, unless it has this very file open; asked after pidfd_open.
+    if _has_open(pid, known):
+        return pid, pidfd
+    os.close(pidfd)
+    return None
+
+
+def _has_open(pid: int, known: os.stat_result) -> bool:
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        # Gone, or of another user, who could not have locked our file.
+        return False
+    for name in names:
+        try:
+            found = os.stat(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue
+        if (found.st_dev, found.st_ino) == (known.st_dev, known.st_ino):
+            return True
+    return False
+
+
 def make(path: str) -> None:
     """Make a folder that is ours alone, or check one that is there.
 

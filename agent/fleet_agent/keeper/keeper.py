@@ -4,6 +4,7 @@ Started by `fleet-agent run`. It sleeps until something happens: a signal (death
 the end of an adopted child, a deadline. No policy: what is to run is decided by the supervisor.
 """
 
+import math
 import os
 import select
 import signal
@@ -19,6 +20,7 @@ from fleet_agent.keeper import offices, procfs
 from fleet_agent.keeper.folders import Lock
 from fleet_agent.keeper.holding import Holding
 from fleet_agent.keeper.notes import say
+from fleet_agent.keeper.notify import Beat, ServiceManager
 from fleet_agent.keeper.run_records import Run
 from fleet_agent.keeper.spawn import HANDLED_SIGNALS, Spare, start_office, take_low_numbers
 from fleet_agent.keeper.supervisor_link import SupervisorLink
@@ -36,6 +38,7 @@ _ASKED = {
     signal.SIGINT: "stop",
     signal.SIGQUIT: "stop",
     signal.SIGHUP: "reload",
+    signal.SIGUSR1: "detach",
     signal.SIGUSR2: "reopen",
 }
 
@@ -52,11 +55,13 @@ class Keeper:
         supervisor_argv: Sequence[str],
         lock: Lock,
         environ: Mapping[bytes, bytes],
+        manager: ServiceManager,
         kill_seconds: float = KILL_SECONDS,
     ) -> None:
         take_low_numbers()
         self._supervisor_argv = supervisor_argv
         self._lock = lock
+        self._manager = manager
         self._kill_seconds = kill_seconds
         self._spare = Spare()
         self._holding = Holding(runtime, environ, self._spare)
@@ -112,8 +117,8 @@ class Keeper:
     def _timeout(self) -> float | None:
         if self._holding.has_unwritten or (self._link is not None and self._link.has_waiting):
             return 0.0
-        due = [*self._deadlines.values(), *self._gateways.kills_due]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        due = min([*self._deadlines.values(), *self._gateways.kills_due, self._manager.due])
+        return max(0.0, due - time.monotonic()) if due < math.inf else None
 
     # ------------------------------------------------------------ signals
 
@@ -136,14 +141,16 @@ class Keeper:
 
     def _asked(self, number: int) -> None:
         name = signal.Signals(number).name
-        what = _ASKED.get(signal.Signals(number))
-        if what is None:
-            say(f"ignores {name}")
-            return
+        what = _ASKED[signal.Signals(number)]
         if what == "stop":
             self._stop_asked = True
+            self._manager.tell(f"stopping everything in order, asked by {name}", "STOPPING=1")
             if "supervisor" in self._deadlines:
                 self._deadlines["supervisor"] = time.monotonic()
+        elif what == "detach":
+            # The supervisor detaches when its logs are written; one that is stuck is not waited for.
+            patience = offices.DETACH_SECONDS if self._supervisor.is_ready else 0.0
+            self._deadlines["detach"] = time.monotonic() + patience
         self._tell(messages.Asked(what, name))
 
     # ------------------------------------------------------------ deaths
@@ -220,7 +227,9 @@ class Keeper:
             return
         if self._exit_code is not None:
             return
-        say(f"the supervisor (pid {pid}) {offices.describe_status(status)}")
+        words = f"the supervisor (pid {pid}) {offices.describe_status(status)}"
+        say(words)
+        self._manager.tell(f"{words}; the children run on")
         if (
             os.waitstatus_to_exitcode(status) == offices.BAD_CONFIGURATION
             and not self._supervisor.was_ever_ready
@@ -260,6 +269,7 @@ class Keeper:
         if self._link is not None:
             self._link.close()
             self._link = None
+            self._manager.pause()
             self._gateways.link_ended(time.monotonic())
 
     def _break_link(self, reason: str) -> None:
@@ -299,10 +309,14 @@ class Keeper:
             self._holding.release(message.process, message.run)
         elif isinstance(message, messages.Ready):
             self._supervisor.ready()
+            words = f"supervising (supervisor pid {self._supervisor.pid})"
+            self._manager.ready(time.monotonic(), words)
+        elif isinstance(message, messages.Pong):
+            self._manager.answered(time.monotonic())
         elif isinstance(message, messages.Leave):
             self._leave(int(message.code))
         elif isinstance(message, messages.Detach):
-            self._exit_code = 0
+            self._leave(0)
         else:
             say(f"the supervisor asks what this version does not know: {str(frame.get('m'))[:40]}")
 
@@ -330,7 +344,9 @@ class Keeper:
 
     def _leave(self, code: int) -> None:
         self._leaving = code
+        self._deadlines.clear()
         living = self._holding.living
+        self._manager.tell(f"leaving, {len(living)} children run on", "STOPPING=1")
         if living:
             names = ", ".join(f"{run.process} (pid {run.pid})" for run in living[:10])
             say(f"leaves {len(living)} children running: {names}{', ...' if len(living) > 10 else ''}")
@@ -350,9 +366,17 @@ class Keeper:
                 self._start_supervisor()
             elif name == "kill":
                 self._holding.signal_all(signal.SIGKILL)
+            elif name == "detach":
+                say("the supervisor does not detach in time; leaves without it")
+                self._leave(0)
             elif self._supervisor.pid:
                 os.kill(self._supervisor.pid, signal.SIGKILL)
         self._gateways.end_late(now)
+        beat = self._manager.beat(now)
+        if beat is Beat.ASK:
+            self._tell(messages.Ping())
+        elif beat is Beat.LATE:
+            self._break_link(f"it has not answered for {self._manager.ping_seconds:g} s")
 
 
 def _drain(fd: int) -> None:

@@ -69,6 +69,10 @@ class Ready(NamedTuple):
     """The supervisor is up: its door answers."""
 
 
+class Pong(NamedTuple):
+    """The answer to Ping."""
+
+
 # ---------------------------------------------------------------- keeper to supervisor
 
 
@@ -164,13 +168,17 @@ class GatewayEnded(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The agent was asked by a signal: stop, reload or reopen. `signal` is its name."""
+    """The agent was asked by a signal: stop, reload, reopen or detach. `signal` is its name."""
 
     what: str
     signal: str
 
 
-ToKeeper = Spawn | SendSignal | Release | StartGateway | Leave | Detach | Ready
+class Ping(NamedTuple):
+    """Answer with Pong: a service manager wants to know whether we are alive."""
+
+
+ToKeeper = Spawn | SendSignal | Release | StartGateway | Leave | Detach | Ready | Pong
 ToSupervisor = (
     Hello
     | Child
@@ -182,6 +190,7 @@ ToSupervisor = (
     | GatewayStarted
     | GatewayEnded
     | Asked
+    | Ping
 )
 Message = ToKeeper | ToSupervisor
 
@@ -193,6 +202,7 @@ _NAMES: dict[type[Any], str] = {
     Leave: "leave",
     Detach: "detach",
     Ready: "ready",
+    Pong: "pong",
     Hello: "hello",
     Child: "child",
     Begin: "begin",
@@ -203,6 +213,7 @@ _NAMES: dict[type[Any], str] = {
     GatewayStarted: "gateway_started",
     GatewayEnded: "gateway_ended",
     Asked: "asked",
+    Ping: "ping",
 }
 _TYPES = {name: cls for cls, name in _NAMES.items()}
 

@@ -20,12 +20,15 @@ from fleet_agent.link.messages import (
     Asked,
     Begin,
     Child,
+    Detach,
     Exited,
     GatewayEnded,
     GatewayStarted,
     Hello,
     Leave,
     Message,
+    Ping,
+    Pong,
     Ready,
     SendSignal,
     SignalFailed,
@@ -113,6 +116,8 @@ class Agent:
                     self._gateways.on_ended(message, self._loop.now())
             case Asked():
                 self._on_asked(message.what, message.signal)
+            case Ping():
+                self._send(Pong())
             case _:
                 self._warn(f"the keeper says what is not its to say: {type(message).__name__}")
 
@@ -261,18 +266,30 @@ class Agent:
             self._logs.reopen()
         elif what == "reload":
             self._warn(f"received {signal_name}: the configuration is not re-read by this version")
-        elif self._shutdown is None:
+        elif self._shutdown is not None:
+            self._warn(f"received {signal_name}: everything is being stopped already")
+        elif what == "detach":
+            self._warn(f"received {signal_name}: detaching, the children run on")
+            self._detach()
+        else:
             self._warn(f"received {signal_name} indicating exit request")
             reason = f"the agent was asked to stop by {signal_name}"
             self._shutdown = Shutdown(self._loop, self._roster, reason, self._inform, self._leave)
 
     def _leave(self) -> None:
         self._roster.leave()
+        self._end_with(Leave(0))
+
+    def _detach(self) -> None:
+        # The journal stays as it is: the next agent goes on from there.
+        self._end_with(Detach())
+
+    def _end_with(self, message: ToKeeper) -> None:
         self._announcement.take_back()
         # Let the last words of the children reach their logs before the keeper lets go of the ends.
         self._logs.stop(LOG_DRAIN_SECONDS)
         self._take_log_results()
-        self._send(Leave(0))
+        self._send(message)
 
     def _send(self, message: ToKeeper) -> None:
         self._link.send(message)

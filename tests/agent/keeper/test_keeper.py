@@ -124,13 +124,11 @@ def test_a_burst_of_spawns_does_not_hold_back_deaths(keeper: SupervisedKeeper) -
 )
 def test_signals_of_the_agent(keeper: SupervisedKeeper, number: signal.Signals, what: str) -> None:
     link = keeper.accept()
-    keeper.process.send_signal(signal.SIGUSR1)
     keeper.process.send_signal(number)
     assert link.expect(messages.Asked) == messages.Asked(what, number.name)
     link.kill()
     link = keeper.accept(begin=False)
     assert link.expect(messages.Hello).asked == (["stop"] if what == "stop" else [])
-    assert "SIGUSR1" in keeper.said()
 
 
 def test_leave_ends_with_the_code_and_removes_the_files(keeper: SupervisedKeeper) -> None:
@@ -169,7 +167,7 @@ def test_leave_with_living_children_says_so_and_the_next_keeper_has_them(keeper:
     assert os.WEXITSTATUS(children["g:b"].status or 0) == 9
 
 
-def test_detach_ends_at_once_and_leaves_the_children(keeper: SupervisedKeeper) -> None:
+def test_detach_ends_and_leaves_the_children(keeper: SupervisedKeeper) -> None:
     link = keeper.accept()
     pid = keeper.note(link.spawn("g:a", SLEEP).pid)
     link.send(messages.Detach())
@@ -178,6 +176,30 @@ def test_detach_ends_at_once_and_leaves_the_children(keeper: SupervisedKeeper) -
     link.kill()
     keeper.again()
     assert keeper.accept(begin=False).expect(messages.Child).pid == pid
+
+
+def test_a_supervisor_that_is_asked_to_detach_says_when(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    pid = keeper.note(link.spawn("g:a", SLEEP).pid)
+    keeper.process.send_signal(signal.SIGUSR1)
+    assert link.expect(messages.Asked) == messages.Asked("detach", "SIGUSR1")
+    assert is_alive(keeper.process.pid)
+    link.send(messages.Detach())
+    link.wait_for_end()
+    link.exit(0)
+    assert keeper.wait() == 0
+    assert is_alive(pid)
+
+
+def test_the_keeper_detaches_alone_when_no_supervisor_serves(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    pid = keeper.note(link.spawn("g:a", SLEEP).pid)
+    link.kill()
+    keeper.accept(begin=False)
+    keeper.process.send_signal(signal.SIGUSR1)
+    assert keeper.wait() == 0
+    assert is_alive(pid)
+    assert "leaves without it" in keeper.said()
 
 
 def test_a_supervisor_that_asks_to_leave_and_is_gone_at_once_is_obeyed(keeper: SupervisedKeeper) -> None:
