@@ -109,7 +109,7 @@ class Journal:
         self.sequence = sequence
         self._number = max(self._numbers(), default=0)
         try:
-            self._open_next(processes, keep=1)
+            self._open_next(processes)
         except OSError as error:
             self._fall_behind(error)
 
@@ -123,7 +123,7 @@ class Journal:
         try:
             if self._is_behind:
                 # What happened meanwhile is in no file: nobody may resume from before.
-                self._open_next(processes(), keep=0)
+                self._open_next(processes(), keeps_older=False)
                 self._report(f"journal {self._folder} is written again")
                 self._is_behind = False
                 return
@@ -131,7 +131,7 @@ class Journal:
             self._written += len(data)
             _write_all(self._fd, data)
             if self._written > self._max:
-                self._open_next(processes(), keep=1)
+                self._open_next(processes())
         except OSError as error:
             self._fall_behind(error)
 
@@ -167,8 +167,8 @@ class Journal:
                 if entry.get("n", 0) > after:
                     yield Change.from_entry(entry)
 
-    def _open_next(self, processes: dict[str, Process], keep: int) -> None:
-        """Go on in a new file that begins with a snapshot; `keep` older ones stay."""
+    def _open_next(self, processes: dict[str, Process], keeps_older: bool = True) -> None:
+        """Go on in a new file that begins with a snapshot; older ones stay within the bound."""
         number = self._number + 1
         path = self._path(number)
         # Not a journal name until it is whole.
@@ -189,9 +189,15 @@ class Journal:
         self._fd = fd
         self._number = number
         self._written = 0
-        for old in self._numbers():
-            if old < number - keep:
-                os.unlink(self._path(old))
+        self._drop_older(number, keeps_older)
+
+    def _drop_older(self, number: int, keeps_older: bool) -> None:
+        """Remove files before `number`: what is beyond the bound, though never the last one, or all."""
+        room = self._max
+        for older in reversed([older for older in self._numbers() if older < number]):
+            room -= os.path.getsize(self._path(older))
+            if not keeps_older or (room < 0 and older < number - 1):
+                os.unlink(self._path(older))
 
     def _numbers(self) -> list[int]:
         names = (

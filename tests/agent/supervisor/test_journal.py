@@ -91,6 +91,21 @@ def test_changes_are_handed_out_again_over_a_change_of_file(tmp_path: Path) -> N
     assert journal.since(41) is None
 
 
+def test_many_supervisors_in_a_row_keep_what_the_bound_allows(tmp_path: Path) -> None:
+    a_journal(tmp_path, 3)
+    for _ in range(20):
+        journal = Journal(str(tmp_path), "boot-1", print, 10_000)
+        journal.begin("inc", 3, {"web:web": a_change(3).process})
+    missed = journal.since(0)
+    assert missed is not None
+    assert [change.sequence for change in missed] == [1, 2, 3]
+    for _ in range(100):
+        journal = Journal(str(tmp_path), "boot-1", print, 10_000)
+        journal.begin("inc", 3, {"web:web": a_change(3).process})
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 11_000
+    assert journal.since(0) is None
+
+
 def test_a_removed_process_is_not_restored(tmp_path: Path) -> None:
     journal = a_journal(tmp_path, 1)
     journal.append([a_change(2, removed=True)], dict)
