@@ -9,7 +9,7 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.stamp
 export PYTHON
 
-.PHONY: help demo test check lint types imports pure proto proto-release bench lock clean
+.PHONY: help demo test check lint types imports pure proto proto-release chaos bench lock clean
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -45,6 +45,9 @@ proto: $(STAMP) ## generate code from proto/fleet_api/v1/*.proto
 
 proto-release: $(STAMP) ## make the wire of this checkout the one that must never break
 	@$(PY) proto/wire_contract.py release
+
+chaos: $(STAMP) ## kill the agent at random and see that nothing is lost; ARGS="--rounds 1000 --seed 7"
+	@$(PY) tests/chaos/run.py $(ARGS)
 
 bench: $(STAMP) ## measure, beside supervisord, and print ratios
 	@$(PY) benchmarks/run.py $(ARGS)

@@ -1,0 +1,341 @@
+"""One episode of chaos with a real agent: carries out the plan of `plan`, gathers facts, asks `oracle`."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from chaos import oracle, records
+from chaos.oracle import Deeds, Gap
+from chaos.plan import STOP_WAIT_SECONDS, Blow, Command, Episode, Program, Round
+from chaos.records import Record
+from fleet_api.door import AWAY, TIMED_OUT
+from fleet_api.errors import FleetError
+from real.agent import RealAgent, alive, program
+from real.logs import whole_log
+
+PATIENCE_SECONDS = 20.0
+_ASK_SECONDS = 0.02
+
+
+class Chaos(AssertionError):
+    """What was wrong, with the facts of it."""
+
+
+class Life:
+    """One agent under one plan; a context manager that leaves no process behind."""
+
+    def __init__(self, plan: Episode, folder: Path) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._records = folder / "records"
+        self._records.mkdir(parents=True)
+        self._agent = RealAgent(folder / "agent", self._config())
+        self._gaps: list[Gap] = []
+        self._killed: dict[int, float] = {}
+        self._stops: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._is_stopped: dict[str, bool] = {}
+        self._events: list[dict[str, Any]] = []
+        self._position: dict[str, Any] = {}
+        self._last_seen: dict[tuple[str, int], float] = {}
+        self._gone_by: dict[tuple[str, int], float] = {}
+        self._keys = 0
+        self.told: list[str] = []
+        """What was done, in order: the facts of a failure."""
+
+    def __enter__(self) -> Self:
+        self._agent.start()
+        self._position = {**self._agent.hello()["position"], "sequence": 0}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pid in self._agent.child_pids():
+            _send(pid, signal.SIGCONT)
+        self._agent.end()
+        for record in records.read(self._records):
+            if record.is_alive:
+                _send(record.pid, signal.SIGKILL)
+
+    def play(self, number: int) -> None:
+        """Play a round and check.
+
+        Raises: Chaos.
+        """
+        self.told.append(f"round {number}")
+        a_round = self._plan.rounds[number]
+        failures: list[BaseException] = []
+        lane = threading.Thread(target=self._guarded, args=(failures, lambda: self._command_all(a_round)))
+        lane.start()
+        self._guarded(failures, lambda: self._strike_all(a_round))
+        lane.join()
+        if failures:
+            raise failures[0]
+        self._check(is_final=False, wants_up=number % 5 == 4)
+
+    def finish(self) -> None:
+        """Stop everything, check the whole, and let the agent leave.
+
+        Raises: Chaos.
+        """
+        self.told.append("the end")
+        for a_program in self._plan.programs:
+            self._command(Command(0.0, "stop", a_program.name, True))
+        self._check(is_final=True, wants_up=False)
+        keeper = self._agent.keeper
+        assert keeper is not None
+        keeper.terminate()
+        if (code := keeper.wait(PATIENCE_SECONDS)) != 0:
+            raise Chaos(f"the agent left with {code}")
+        self._agent.keeper = None
+
+    # ------------------------------------------------------------ the plan
+
+    def _config(self) -> str:
+        gateway = "[fleet]\nhost_id=chaos\nlisten=127.0.0.1:0\ninsecure_plaintext=true\n"
+        return (gateway if self._plan.has_gateway else "") + "".join(
+            self._section(a_program) for a_program in self._plan.programs
+        )
+
+    def _section(self, wanted: Program) -> str:
+        command = program("chaotic", wanted.name, self._records, wanted.kind, self._plan.seed)
+        return (
+            f"[program:{wanted.name}]\ncommand={command}\nautorestart={wanted.autorestart}\n"
+            f"startsecs={wanted.startsecs}\nstopwaitsecs={STOP_WAIT_SECONDS}\n"
+            f"redirect_stderr={str(wanted.is_redirected).lower()}\n"
+            f"stdout_logfile={self._log(wanted, 1)}\nstdout_logfile_maxbytes={wanted.maxbytes}\n"
+            f"stdout_logfile_backups=2000\n"
+            + (
+                ""
+                if wanted.is_redirected
+                else f"stderr_logfile={self._log(wanted, 2)}\nstderr_logfile_maxbytes={wanted.maxbytes}\n"
+                f"stderr_logfile_backups=2000\n"
+            )
+        )
+
+    def _log(self, wanted: Program, stream: int) -> Path:
+        return self._folder / f"{wanted.name}.{'out' if stream == 1 or wanted.is_redirected else 'err'}"
+
+    # ------------------------------------------------------------ commands
+
+    def _command_all(self, a_round: Round) -> None:
+        for command in a_round.commands:
+            time.sleep(command.pause)
+            self._command(command)
+
+    def _command(self, command: Command) -> None:
+        begun = time.monotonic()
+        self._note(f"{command.verb} {command.program} {command.signal}{' wait' if command.wait else ''}")
+        if command.verb == "tail":
+            self._patiently(lambda: self._tail(command.program))
+            return
+        self._keys += 1
+        key = f"k{self._keys}"
+        if command.verb in ("stop", "restart"):
+            self._stops[command.program].append((begun, float("inf")))
+        answer = self._patiently(
+            lambda: self._agent.operate(
+                command.verb, command.program, wait=command.wait, key=key, sig=command.signal
+            )
+        )
+        outcome = answer["outcomes"][0]
+        self._note(f"{command.verb} {command.program}: {outcome['result']} ({outcome['reason']})")
+        if command.verb in ("stop", "restart"):
+            # A stop that nobody waited for goes on for a while.
+            late = 0.0 if command.wait else 10.0
+            self._stops[command.program][-1] = (begun, time.monotonic() + late)
+        if command.verb == "signal":
+            return
+        is_stop = command.verb == "stop"
+        if is_stop and outcome["result"] not in ("ok", "unchanged"):
+            raise Chaos(f"{command.program} could not be stopped: {outcome}")
+        self._is_stopped[command.program] = is_stop
+        if is_stop and command.wait:
+            living = [
+                record
+                for record in records.read(self._records)
+                if record.process == command.program and record.is_alive
+            ]
+            if living:
+                raise Chaos(f"stopped, it is said, and yet: {living[0]}")
+
+    def _tail(self, name: str) -> None:
+        wanted = next(a_program for a_program in self._plan.programs if a_program.name == name)
+        if not self._log(wanted, 1).exists():
+            return
+        with self._agent.door() as door:
+            answer, fds = door.request_with_fds("open_log", process=name, stream="stdout", timeout_seconds=10)
+        try:
+            told = b"".join(_read_all(fd) for fd in fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        start = answer["segments"][0]["start"]
+        whole = whole_log(self._log(wanted, 1))
+        if whole[start : start + len(told)] != told:
+            raise Chaos(f"the log of {name} from byte {start} on is told as something else than it is")
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return ask()
+            except FleetError as error:
+                if error.code not in AWAY | {TIMED_OUT} or time.monotonic() > deadline:
+                    raise Chaos(f"asked in vain: {error.code} {error.message}") from error
+            time.sleep(_ASK_SECONDS)
+
+    # ------------------------------------------------------------ blows
+
+    def _strike_all(self, a_round: Round) -> None:
+        for blow in a_round.blows:
+            time.sleep(blow.pause)
+            self._strike(blow)
+
+    def _strike(self, blow: Blow) -> None:
+        self._note(f"{blow.what} {' '.join(blow.targets)}")
+        if blow.what == "child":
+            for record in records.read(self._records):
+                if record.process == blow.targets[0] and record.is_alive:
+                    self._killed[record.pid] = time.monotonic()
+                    _send(record.pid, signal.SIGKILL)
+            return
+        keeper = self._agent.keeper
+        assert keeper is not None
+        pids = [pid for target in blow.targets for pid in self._office(target)]
+        if blow.what == "freeze":
+            for pid in pids:
+                _send(pid, signal.SIGSTOP)
+            time.sleep(blow.seconds)
+            for pid in pids:
+                _send(pid, signal.SIGCONT)
+            return
+        begin = time.monotonic()
+        for pid in pids:
+            _send(pid, signal.SIGKILL)
+        if "keeper" in blow.targets:
+            keeper.wait()
+            time.sleep(blow.seconds)
+            self._agent.start()
+            self._gaps.append(Gap(begin, time.monotonic()))
+            self._note("the agent is up again")
+
+    def _office(self, name: str) -> Iterator[int]:
+        assert self._agent.keeper is not None
+        keeper = self._agent.keeper.pid
+        if name == "keeper":
+            yield keeper
+            return
+        with contextlib.suppress(OSError):
+            children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text()
+            for pid in map(int, children.split()):
+                with contextlib.suppress(OSError):
+                    if f"/{name}/main.py".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        yield pid
+
+    # ------------------------------------------------------------ checks
+
+    def _check(self, is_final: bool, wants_up: bool) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            found = self._look()
+            deeds = Deeds(self._gaps, self._killed, self._stops)
+            # What is wrong once stays wrong; the rest settles.
+            problems = oracle.copies(found) + oracle.harm(found, deeds)
+            if problems:
+                raise Chaos("\n".join(problems))
+            problems = self._unsettled(found, deeds, is_final, wants_up)
+            if not problems:
+                return
+            if time.monotonic() > deadline:
+                raise Chaos("\n".join(problems))
+            time.sleep(_ASK_SECONDS)
+
+    def _unsettled(self, found: list[Record], deeds: Deeds, is_final: bool, wants_up: bool) -> list[str]:
+        for wanted in self._plan.programs:
+            for stream in (1, 2):
+                log = whole_log(self._log(wanted, stream)).decode()
+                problems = oracle.lines(wanted.name, log, stream, found, deeds, is_final)
+                if problems:
+                    return problems
+        rows = list(self._patiently(lambda: self._agent.ask("status", terms=[]))["processes"])
+        self._patiently(self._hear)
+        stopped = [name for name, is_stopped in self._is_stopped.items() if is_stopped]
+        kept_up = [
+            wanted.name
+            for wanted in self._plan.programs
+            if wants_up
+            and wanted.kind not in ("short", "flash")
+            and wanted.autorestart == "true"
+            and wanted.name not in stopped
+        ]
+        return (
+            oracle.agreement(rows, records.read(self._records))
+            + oracle.wishes(rows, stopped, kept_up)
+            + oracle.exits(found, self._events, deeds, is_final)
+        )
+
+    def _look(self) -> list[Record]:
+        now = time.monotonic()
+        found = []
+        for record in records.read(self._records):
+            key = (record.process, record.number)
+            if record.is_alive:
+                self._last_seen[key] = now
+                found.append(record._replace(gone_by=float("inf")))
+            else:
+                gone_by = self._gone_by.setdefault(key, time.monotonic())
+                last = max(record.last, self._last_seen.get(key, 0.0))
+                found.append(record._replace(gone_by=gone_by, last=last))
+        return found
+
+    def _hear(self) -> None:
+        """Take the events that have come since the last time."""
+        end = self._agent.hello()["position"]["sequence"]
+        if self._position["sequence"] >= end:
+            return
+        with self._agent.door() as door:
+            for item, _ in door.stream("watch", after=self._position, timeout_seconds=10):
+                if "gap" in item:
+                    raise Chaos(f"events are lost: {item}")
+                event = item["event"]
+                if event["sequence"] != self._position["sequence"] + 1:
+                    raise Chaos(f"{event['sequence']} comes after {self._position['sequence']}")
+                self._position = {**self._position, "sequence": event["sequence"]}
+                self._events.append(event)
+                if event["sequence"] >= end:
+                    return
+
+    def _guarded(self, failures: list[BaseException], act: Callable[[], None]) -> None:
+        try:
+            act()
+        except BaseException as error:
+            failures.append(error)
+
+    def _note(self, text: str) -> None:
+        self.told.append(f"{time.monotonic():.3f} {text}")
+
+    def facts(self) -> str:
+        """What was done last, and all that is known of the runs."""
+        runs = "\n".join(map(str, records.read(self._records)))
+        return "\n".join(self.told[-60:]) + f"\n{runs}\n{self._agent.said()[-3000:]}"
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if alive(pid):
+            os.kill(pid, number)
+
+
+def _read_all(fd: int) -> bytes:
+    data = b""
+    while piece := os.pread(fd, 1 << 20, len(data)):
+        data += piece
+    return data
