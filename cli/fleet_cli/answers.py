@@ -72,6 +72,7 @@ class Change(NamedTuple):
     wait: bool = True
     fanout: int = 0
     timeout_seconds: float | None = None
+    now: bool = False
 
     def context(self, fleet: str = "") -> ContextRow:
         """Who asks and why; the epoch is the controller's to fill in."""

@@ -81,6 +81,7 @@ class LocalAgent:
                     terms=list(change.terms),
                     signal=change.signal,
                     wait=change.wait,
+                    now=change.now,
                     context=change.context(),
                 )
 

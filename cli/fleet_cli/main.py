@@ -19,7 +19,20 @@ from fleet_cli.terminal import look
 VERBS = MappingProxyType(
     {
         verb: f"fleet_cli.commands.{verb}"
-        for verb in ("status", "start", "stop", "restart", "signal", "tail", "pid", "hosts", "version", "pki")
+        for verb in (
+            "status",
+            "start",
+            "stop",
+            "restart",
+            "signal",
+            "enable",
+            "disable",
+            "tail",
+            "pid",
+            "hosts",
+            "version",
+            "pki",
+        )
     }
 )
 """Each verb and the module whose `app` it is; only the one asked for is imported."""

@@ -18,6 +18,8 @@ _USAGES = {
         "signal requires a signal name and a process name",
         "fleetctl signal SIGNAL PROGRAM... [-H HOSTS]",
     ),
+    "enable": ("enable requires a process name", "fleetctl enable PROGRAM... [-H HOSTS]"),
+    "disable": ("disable requires a process name", "fleetctl disable PROGRAM... [-H HOSTS]"),
 }
 """What is said, in supervisorctl's words, when a change does not name what it means."""
 
@@ -41,6 +43,7 @@ def run(
     *,
     signal: str = "",
     no_wait: bool = False,
+    now: bool = False,
 ) -> int:
     """Carry out one change; returns the exit code.
 
@@ -62,6 +65,7 @@ def run(
         wait=not no_wait,
         fanout=sending.fanout,
         timeout_seconds=target.timeout,
+        now=now,
     )
     if not target.is_remote:
         return report.change(invocation, output, change, _local(target, change), is_local=True)

@@ -116,6 +116,7 @@ class Controller:
             signal=change.signal,
             no_wait=not change.wait,
             fanout=change.fanout,
+            now=change.now,
         )
         if change.timeout_seconds is not None:
             request.host_timeout.CopyFrom(wire.duration(change.timeout_seconds))

@@ -22,8 +22,8 @@ from fleet_controller.relay import Relay, Wish
 from fleet_controller.state import FleetState
 from fleet_controller.status import StatusTeller, host_message
 
-API_LEVEL = 1
-FEATURES = ("status", "operate", "logs")
+API_LEVEL = 2
+FEATURES = ("status", "operate", "logs", "desires")
 
 HOSTS_A_MESSAGE = 200
 MOST_FANOUT = 10_000
@@ -133,7 +133,7 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         """
         names = self._targets(request.hosts)
         if not wire.verb_from_proto(request.verb):
-            raise BadRequest("BAD_VERB", f"verb {request.verb} is none of start, stop, restart, signal")
+            raise BadRequest("BAD_VERB", f"there is no verb {request.verb}", "compare the versions")
         if not request.selector.terms:
             raise BadRequest("NO_PROCESS", "no process is named", "name some, or say all")
         if request.fanout > MOST_FANOUT:
@@ -160,6 +160,7 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
                 selector=request.selector,
                 signal=request.signal,
                 no_wait=request.no_wait,
+                now=request.now,
             ),
             fanout=request.fanout or self._config.fanout,
             host_timeout_seconds=seconds,

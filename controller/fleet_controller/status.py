@@ -146,5 +146,5 @@ def _as_of_now(held: fleet.Held[types_pb2.Process], now: float) -> types_pb2.Pro
     uptime.seconds = whole = int(total)
     uptime.nanos = int((total - whole) * wire.NANOS)
     if row.state == types_pb2.Process.RUNNING and row.pid:
-        row.description = rows.running_description(row.pid, total)
+        row.description = rows.aged_description(row.description, row.pid, total)
     return row

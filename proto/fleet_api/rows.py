@@ -14,6 +14,16 @@ class ExitRow(TypedDict):
     core: bool
 
 
+class DesireRow(TypedDict):
+    """What an operator wants of a process for good; `kind` is stopped or disabled."""
+
+    kind: str
+    actor: str
+    reason: str
+    time: float
+    operation_id: str
+
+
 class ProcessRow(TypedDict):
     """What an agent observes of one process."""
 
@@ -33,6 +43,7 @@ class ProcessRow(TypedDict):
     uptime: float | None
     stdout_logfile: str
     stderr_logfile: str
+    desire: DesireRow | None
 
 
 class ErrorRow(TypedDict):
@@ -110,3 +121,9 @@ def running_description(pid: int, uptime_seconds: float) -> str:
     if days:
         clock = f"{days} day{'s' if days > 1 else ''}, {clock}"
     return f"pid {pid}, uptime {clock}"
+
+
+def aged_description(description: str, pid: int, uptime_seconds: float) -> str:
+    """The description of a running process at another uptime; what follows a semicolon stays."""
+    _, semicolon, more = description.partition(";")
+    return running_description(pid, uptime_seconds) + semicolon + more

@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fleet_api.errors import FleetError
 from fleet_api.rows import (
     ContextRow,
+    DesireRow,
     ErrorRow,
     EventRow,
     ExitRow,
@@ -27,6 +28,8 @@ NANOS = 1_000_000_000
 
 _STATES = dict(types_pb2.Process.State.items())
 _STATE_NAMES = {number: name for name, number in _STATES.items()}
+_DESIRES = {name.lower(): number for name, number in types_pb2.Desire.Kind.items() if number}
+_DESIRE_NAMES = {number: name for name, number in _DESIRES.items()}
 _RESULTS = {name.lower(): number for name, number in types_pb2.ProcessOutcome.Result.items()}
 _RESULT_NAMES = {number: name for name, number in _RESULTS.items()}
 _VERBS = {name.lower(): number for name, number in agent_pb2.OperateRequest.Verb.items() if number}
@@ -92,6 +95,8 @@ def process_to_proto(row: ProcessRow) -> types_pb2.Process:
         _fill(message.stop_time, row["stop_time"])
     if row["uptime"] is not None:
         _fill(message.uptime, max(0.0, row["uptime"]))
+    if row["desire"] is not None:
+        message.desire.CopyFrom(_desire_to_proto(row["desire"]))
     if row["exit"] is not None:
         message.last_exit.CopyFrom(_exit_to_proto(row["exit"]))
     return message
@@ -116,6 +121,7 @@ def process_from_proto(message: types_pb2.Process) -> ProcessRow:
         uptime=seconds_of(message.uptime) if message.HasField("uptime") else None,
         stdout_logfile=message.stdout_logfile,
         stderr_logfile=message.stderr_logfile,
+        desire=_desire_from_proto(message.desire) if message.HasField("desire") else None,
     )
 
 
@@ -132,6 +138,26 @@ def state_from_proto(state: types_pb2.Process.State.ValueType) -> str:
 def _fill(message: Timestamp | Duration, seconds: float) -> None:
     message.seconds, message.nanos = _split(seconds)
     message.SetInParent()
+
+
+def _desire_to_proto(row: DesireRow) -> types_pb2.Desire:
+    return types_pb2.Desire(
+        kind=_DESIRES.get(row["kind"], types_pb2.Desire.KIND_UNSPECIFIED),
+        actor=clean(row["actor"]),
+        reason=clean(row["reason"]),
+        time=timestamp(row["time"]),
+        operation_id=clean(row["operation_id"]),
+    )
+
+
+def _desire_from_proto(message: types_pb2.Desire) -> DesireRow:
+    return DesireRow(
+        kind=_DESIRE_NAMES.get(message.kind, ""),
+        actor=message.actor,
+        reason=message.reason,
+        time=seconds_of(message.time),
+        operation_id=message.operation_id,
+    )
 
 
 def _exit_to_proto(row: ExitRow) -> types_pb2.ExitStatus:
@@ -284,7 +310,7 @@ def context_from_proto(message: types_pb2.OperationContext) -> ContextRow:
 
 
 def verb_to_proto(verb: str) -> agent_pb2.OperateRequest.Verb.ValueType:
-    """The enum value of start, stop, restart or signal; unspecified for anything else."""
+    """The enum value of a verb such as `start`; unspecified for one that this version does not know."""
     return _VERBS.get(verb, agent_pb2.OperateRequest.VERB_UNSPECIFIED)
 
 

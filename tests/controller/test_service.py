@@ -22,7 +22,7 @@ def test_the_controller_tells_who_it_is(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with one_host(tmp_path) as (_, controller):
             told = await controller.stub.GetController(controller_pb2.GetControllerRequest(), timeout=10)
-            assert (told.fleet_id, told.epoch, told.host_count, told.api_level) == ("test", 1, 1, 1)
+            assert (told.fleet_id, told.epoch, told.host_count, told.api_level) == ("test", 1, 1, 2)
             assert told.version and told.features and told.start_time.seconds
 
     asyncio.run(scenario())

@@ -24,6 +24,7 @@ def process_row(name: str, state: str = "RUNNING", group: str | None = None, **f
         "uptime": 91.4 if state == "RUNNING" else None,
         "stdout_logfile": "",
         "stderr_logfile": "",
+        "desire": None,
     }
     row.update(fields)
     return row  # type: ignore[return-value]

@@ -1,9 +1,11 @@
 """A roster without a keeper: effects are collected, facts come from the test, the clock stands still."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fleet_agent.core import events
 from fleet_agent.core.model import Exit, GroupSpec, Now, Process, ProcessSpec
+from fleet_agent.supervisor.desires import Desires
 from fleet_agent.supervisor.journal import Journal
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.roster import Roster
@@ -20,6 +22,8 @@ class SmallRoster:
         self.roster = Roster(self.loop, self.journal, lambda: self.now, self._act)
         restored = self.journal.restore()
         self.roster.add(GroupSpec("g", 999, specs), restored.processes if restored else {})
+        self.said: list[str] = []
+        self.desires = some_desires(folder, self.loop, self.roster, self.said.append)
         self.journal.begin("inc", restored.sequence if restored else 0, self.roster.states())
 
     def _act(self, spec: ProcessSpec, process: Process, effect: events.Effect) -> None:
@@ -36,6 +40,20 @@ class SmallRoster:
 
     def pass_time(self, seconds: float) -> None:
         self.now = Now(self.now.monotonic + seconds, self.now.wall + seconds)
+
+
+def some_desires(folder: Path, loop: Loop, roster: Roster, report: Callable[[str], None]) -> Desires:
+    """Desires that are written down before the call returns."""
+
+    def at_once(act: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
+        error = None
+        try:
+            act()
+        except OSError as failure:
+            error = failure
+        done(error)
+
+    return Desires(str(folder / "desires.json"), loop, at_once, roster.__contains__, report)
 
 
 def a_spec(name: str, **changes: object) -> ProcessSpec:

@@ -39,6 +39,7 @@ def make_row(name: str, group: str = "", **changes: Any) -> ProcessRow:
         uptime=1.0,
         stdout_logfile="",
         stderr_logfile="",
+        desire=None,
     )
     row.update(changes)  # type: ignore[typeddict-item]
     return row

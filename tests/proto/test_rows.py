@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from fleet_api.rows import display_name, running_description
+from fleet_api.rows import aged_description, display_name, running_description
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,3 +43,9 @@ def test_no_second_is_lost(seconds: int) -> None:
 def test_display_name() -> None:
     assert display_name("web", "web") == "web"
     assert display_name("web", "web_00") == "web:web_00"
+
+
+@pytest.mark.parametrize("more", ["", "; disabled by alice: 'a; b'"])
+def test_what_follows_the_uptime_outlives_its_change(more: str) -> None:
+    before = running_description(7, 91.0) + more
+    assert aged_description(before, 7, 92.0) == running_description(7, 92.0) + more

@@ -7,6 +7,7 @@ from fleet_api import wire
 from fleet_api.errors import NotFound
 from fleet_api.rows import (
     ContextRow,
+    DesireRow,
     ErrorRow,
     EventRow,
     ExitRow,
@@ -41,6 +42,14 @@ EXITS = st.one_of(
     rows(ExitRow, code=st.none(), signal=st.integers(1, 64), core=st.booleans()),
     rows(ExitRow, code=st.none(), signal=st.none(), core=st.just(False)),
 )
+DESIRES = rows(
+    DesireRow,
+    kind=st.sampled_from(["stopped", "disabled"]),
+    actor=TEXT,
+    reason=TEXT,
+    time=TIMES,
+    operation_id=TEXT,
+)
 PROCESSES = rows(
     ProcessRow,
     name=TEXT,
@@ -59,6 +68,7 @@ PROCESSES = rows(
     uptime=st.none() | UPTIMES,
     stdout_logfile=TEXT,
     stderr_logfile=TEXT,
+    desire=st.none() | DESIRES,
 )
 ERRORS = rows(ErrorRow, code=TEXT, message=TEXT, hint=TEXT)
 POSITIONS = rows(PositionRow, agent_id=TEXT, incarnation=TEXT, sequence=SEQUENCE)
@@ -115,6 +125,7 @@ EXAMPLE = ProcessRow(
     uptime=1.5,
     stdout_logfile="",
     stderr_logfile="",
+    desire=None,
 )
 
 

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from fleet_api.rows import running_description
 
+from fleet_agent.core.desires import DesireKind
 from fleet_agent.core.model import Exit, Now, Process, ProcessSpec, State
+
+NOT_STARTED = "Not started"
 
 _SIGNALS = (
     "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT "
@@ -63,13 +66,21 @@ def uptime(process: Process, now: Now) -> float | None:
 
 
 def description(process: Process, spec: ProcessSpec, now: Now, localtime: LocalTimeOf) -> str:
-    """The last column of `status`."""
+    """The last column of `status`; what an operator wants for good stands at its end."""
+    words = _description(process, spec, now, localtime)
+    desire = process.desire
+    if desire is None or not (desire.kind is DesireKind.DISABLED or words == NOT_STARTED):
+        return words
+    return f"{words}; {desire.words()}" if words else desire.words()
+
+
+def _description(process: Process, spec: ProcessSpec, now: Now, localtime: LocalTimeOf) -> str:
     if process.state is State.RUNNING:
         return running_description(process.pid, uptime(process, now) or 0.0)
     if process.state in (State.FATAL, State.BACKOFF):
         return process.spawn_error or f'unknown error (try "tail {spec.name}")'
     if process.state in (State.STOPPED, State.EXITED):
         if not process.stopped_wall:
-            return "Not started"
+            return NOT_STARTED
         return stop_time_text(localtime(process.stopped_wall))
     return ""

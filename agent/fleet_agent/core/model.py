@@ -7,6 +7,8 @@ costs in each of the small processes.
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from fleet_agent.core.desires import Desire
+
 
 class State(StrEnum):
     """A named place in the life of a process."""
@@ -141,7 +143,8 @@ class Process(NamedTuple):
 
     `run` numbers its lives from 1 and only grows; facts about another run than this one are stale.
     `signals` counts the signals asked for in this run, so that a repeated request is recognised;
-    `is_killed` once SIGKILL was asked for because the stop signal did not end it in time.
+    `is_killed` once SIGKILL was asked for because the stop signal did not end it in time. `desire` is what
+    operators want of it for good, as kept elsewhere: here so that it is told with the rest.
     """
 
     state: State = State.STOPPED
@@ -159,6 +162,7 @@ class Process(NamedTuple):
     timer: Timer | None = None
     expected_exit: bool = True
     is_killed: bool = False
+    desire: Desire | None = None
 
     def to_state(self) -> dict[str, Any]:
         """As journalled; version 1."""
@@ -178,6 +182,7 @@ class Process(NamedTuple):
             "timer": [self.timer.kind.value, self.timer.due] if self.timer else None,
             "expected": self.expected_exit,
             "killed": self.is_killed,
+            "desire": self.desire.to_state() if self.desire else None,
         }
 
     @classmethod
@@ -199,4 +204,5 @@ class Process(NamedTuple):
             timer=Timer(TimerKind(state["timer"][0]), state["timer"][1]) if state["timer"] else None,
             expected_exit=state["expected"],
             is_killed=state.get("killed", False),
+            desire=Desire.from_state(state["desire"]) if state.get("desire") else None,
         )

@@ -6,7 +6,8 @@ Called by the supervisor's operations: `begin` once per process, then `judge` af
 from enum import StrEnum
 from typing import NamedTuple
 
-from fleet_agent.core.model import RUNNING_STATES, Process, State
+from fleet_agent.core.desires import Desire, DesireKind
+from fleet_agent.core.model import RUNNING_STATES, Process, ProcessSpec, State
 
 
 class Verb(StrEnum):
@@ -16,7 +17,15 @@ class Verb(StrEnum):
     STOP = "stop"
     RESTART = "restart"
     SIGNAL = "signal"
+    ENABLE = "enable"
+    DISABLE = "disable"
 
+
+WISHING = frozenset({Verb.ENABLE, Verb.DISABLE})
+"""Verbs that say what is wanted for good, and do no more unless asked to do it now."""
+
+STOPPING = frozenset({Verb.STOP, Verb.DISABLE})
+"""Verbs that wait for an end, where they wait at all; the others wait for a life."""
 
 RESTARTED = "restarted"
 """The reason of a restart that found something to stop; fleetctl tells the two apart by it."""
@@ -47,19 +56,72 @@ class Beginning(NamedTuple):
     verdict: Verdict | None = None
 
 
-def begin(verb: Verb, process: Process) -> Beginning:
-    """How start, stop and restart begin on a process in this state."""
-    if verb is Verb.START:
-        if process.state in RUNNING_STATES:
-            return Beginning(verdict=Verdict(Result.UNCHANGED, "already started", "ALREADY_STARTED"))
-        if process.state is State.UNKNOWN:
-            return Beginning(verdict=Verdict(Result.FAILED, "is in an unknown process state", "FAILED"))
-        return Beginning(start=True)
-    if verb is Verb.STOP:
-        if not has_something_to_stop(process):
-            return Beginning(verdict=Verdict(Result.UNCHANGED, "not running", "NOT_RUNNING"))
-        return Beginning(stop=True)
+def desire_after(verb: Verb, before: Desire | None, new: Desire) -> Desire | None:
+    """What is wanted for good after a verb; `new` tells who asks, why and when.
+
+    A stop lasts until the next start, a `disable` until the `enable`. Who has stopped or disabled it first
+    is who did it.
+    """
+    match verb:
+        case Verb.STOP:
+            return before or new._replace(kind=DesireKind.STOPPED)
+        case Verb.DISABLE:
+            return before if is_disabled(before) else new._replace(kind=DesireKind.DISABLED)
+        case Verb.START | Verb.RESTART:
+            return before if is_disabled(before) else None
+        case Verb.ENABLE:
+            return None
+        case Verb.SIGNAL:
+            return before
+
+
+def is_disabled(desire: Desire | None) -> bool:
+    """Whether nothing but `enable` lets it be started."""
+    return desire is not None and desire.kind is DesireKind.DISABLED
+
+
+def may_autostart(spec: ProcessSpec, process: Process) -> bool:
+    """Whether a process starts with the agent: it has never changed, and no operator is against it."""
+    return spec.autostart and not process.changed_wall and process.desire is None
+
+
+def begin(verb: Verb, process: Process, *, now: bool = False, before: Desire | None = None) -> Beginning:
+    """How a verb other than signal begins on a process in this state.
+
+    `now`: disable stops as well, enable starts. `before` is the wish that the verb has found.
+    """
+    match verb:
+        case Verb.START | Verb.RESTART if before is not None and is_disabled(before):
+            return Beginning(verdict=Verdict(Result.REFUSED, before.words(), "DISABLED"))
+        case Verb.START:
+            return _begin_start(process)
+        case Verb.STOP:
+            if not has_something_to_stop(process):
+                return Beginning(verdict=Verdict(Result.UNCHANGED, "not running", "NOT_RUNNING"))
+            return Beginning(stop=True)
+        case Verb.DISABLE if now and has_something_to_stop(process):
+            return Beginning(stop=True)
+        case Verb.DISABLE if before is not None and is_disabled(before):
+            return Beginning(
+                verdict=Verdict(Result.UNCHANGED, f"already {before.words()}", "ALREADY_DISABLED")
+            )
+        case Verb.DISABLE:
+            return Beginning(verdict=Verdict(Result.OK, "disabled"))
+        case Verb.ENABLE if now and process.state not in RUNNING_STATES:
+            return _begin_start(process)
+        case Verb.ENABLE if before is not None:
+            return Beginning(verdict=Verdict(Result.OK, "enabled"))
+        case Verb.ENABLE:
+            return Beginning(verdict=Verdict(Result.UNCHANGED, "not disabled", "NOT_DISABLED"))
     return Beginning(stop=has_something_to_stop(process), start=True)
+
+
+def _begin_start(process: Process) -> Beginning:
+    if process.state in RUNNING_STATES:
+        return Beginning(verdict=Verdict(Result.UNCHANGED, "already started", "ALREADY_STARTED"))
+    if process.state is State.UNKNOWN:
+        return Beginning(verdict=Verdict(Result.FAILED, "is in an unknown process state", "FAILED"))
+    return Beginning(start=True)
 
 
 def has_something_to_stop(process: Process) -> bool:
@@ -69,7 +131,7 @@ def has_something_to_stop(process: Process) -> bool:
 
 def has_begun(verb: Verb, process: Process, run_before: int) -> bool:
     """Whether a verb that was asked for when the process had this run has already been acted on."""
-    if verb is Verb.STOP:
+    if verb in STOPPING:
         return not has_something_to_stop(process)
     return process.run > run_before or (verb is Verb.RESTART and process.state is State.STOPPING)
 
@@ -79,8 +141,8 @@ def judge(verb: Verb, process: Process, run_before: int, was_stopped: bool = Fal
 
     `was_stopped`: the verb began with a stop, so that what it started has been restarted.
     """
-    if verb is Verb.STOP:
-        return _judge_stop(process)
+    if verb in STOPPING:
+        return _judge_stop(verb, process)
     if process.run <= run_before:
         # The stop that comes before the start is not over, or nobody wants the start any more.
         return (
@@ -90,6 +152,8 @@ def judge(verb: Verb, process: Process, run_before: int, was_stopped: bool = Fal
         )
     match process.state:
         case State.RUNNING | State.EXITED:
+            if verb is Verb.ENABLE:
+                return Verdict(Result.OK, "enabled and started")
             return Verdict(Result.OK, RESTARTED if was_stopped else "started")
         case State.BACKOFF | State.FATAL:
             return Verdict(Result.FAILED, process.spawn_error or "spawn error", "SPAWN_ERROR")
@@ -99,12 +163,12 @@ def judge(verb: Verb, process: Process, run_before: int, was_stopped: bool = Fal
             return None
 
 
-def _judge_stop(process: Process) -> Verdict | None:
+def _judge_stop(verb: Verb, process: Process) -> Verdict | None:
     match process.state:
         case State.STOPPED | State.EXITED | State.FATAL:
             if process.wanted:
                 return Verdict(Result.FAILED, "started again meanwhile", "ABNORMAL_TERMINATION")
-            return Verdict(Result.OK, "stopped")
+            return Verdict(Result.OK, "stopped" if verb is Verb.STOP else "disabled and stopped")
         case State.STARTING | State.RUNNING | State.BACKOFF:
             return Verdict(Result.FAILED, "started again meanwhile", "ABNORMAL_TERMINATION")
         case State.UNKNOWN:

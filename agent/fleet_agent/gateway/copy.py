@@ -8,7 +8,7 @@ no conversion; the uptime of a running process is brought up to date when it is 
 from collections import deque
 from collections.abc import Iterable
 
-from fleet_api.rows import EventRow, PositionRow, ProcessRow, running_description
+from fleet_api.rows import EventRow, PositionRow, ProcessRow, aged_description
 from fleet_api.v1 import types_pb2
 from fleet_api.wire import NANOS, event_to_proto, process_to_proto
 
@@ -117,4 +117,4 @@ def _age(message: types_pb2.Process, uptime: float) -> None:
     message.uptime.seconds = int(uptime)
     message.uptime.nanos = int((uptime % 1) * NANOS)
     if message.state == types_pb2.Process.RUNNING:
-        message.description = running_description(message.pid, uptime)
+        message.description = aged_description(message.description, message.pid, uptime)

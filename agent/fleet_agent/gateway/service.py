@@ -126,6 +126,7 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
             terms=list(request.selector.terms),
             signal=request.signal,
             wait=not request.no_wait,
+            now=request.now,
             context=self._context(request.context, context),
         )
         return await self._operation(answer)

@@ -39,7 +39,9 @@ from fleet_agent.link.messages import (
 from fleet_agent.supervisor import resuming, spawning
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.announcement import Announcement
+from fleet_agent.supervisor.aside import AsideThread
 from fleet_agent.supervisor.children import Children, Found
+from fleet_agent.supervisor.desires import Desires
 from fleet_agent.supervisor.door import Door
 from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways
@@ -167,6 +169,7 @@ class Agent:
             found,
             self._world.clock(),
             self._world.new_id(),
+            self._desires,
         )
         self._door = Door(self._loop, self._paths.door, self._requests, self._warn)
         self._announcement.make(self._gateways.address)
@@ -203,7 +206,16 @@ class Agent:
         )
         self._watching = Watching(self._roster, journal, self._host_id, clock)
         results = Results(os.path.join(self._paths.runtime, "results"), clock().wall)
-        operations = Operations(self._roster, results, clock, self._watching.position)
+        self._desires = Desires(
+            os.path.join(self._paths.state, "desires.json"),
+            self._loop,
+            AsideThread(self._loop),
+            self._roster.__contains__,
+            self._warn,
+        )
+        operations = Operations(
+            self._roster, results, self._desires, clock, self._watching.position, self._refuse_changes
+        )
         identity = Identity(
             VERSION, self._host_id, hello.keeper_pid, daemon.identifier, config.path, clock().wall
         )
@@ -232,8 +244,11 @@ class Agent:
             clock,
             identity,
             Epochs(os.path.join(self._paths.state, "epochs.json")),
-            lambda: "the agent is stopping everything" if self._shutdown else "",
+            self._refuse_changes,
         )
+
+    def _refuse_changes(self) -> str:
+        return "the agent is stopping everything" if self._shutdown else ""
 
     # ------------------------------------------------------------------ acting
 

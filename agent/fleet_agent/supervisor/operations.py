@@ -1,4 +1,4 @@
-"""Operators' changes: start, stop, restart and signal on any number of processes, answered once.
+"""Operators' changes: a verb on any number of processes, answered once.
 
 Every process of an operation ends in one outcome with a reason. An operation with an idempotency key
 that is known answers with its first result; one that was begun by an earlier supervisor is waited for,
@@ -9,17 +9,21 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from fleet_api.errors import Conflict, FleetError, NotFound
-from fleet_api.rows import PositionRow, ProcessRow
+from fleet_api.rows import PositionRow, ProcessRow, display_name
 
 from fleet_agent.core import events, verbs
+from fleet_agent.core.desires import Desire, DesireKind
 from fleet_agent.core.model import SIGNALLABLE_STATES, Now, Process, ProcessSpec, State
-from fleet_agent.core.verbs import Result, Verb, Verdict
+from fleet_agent.core.verbs import STOPPING, WISHING, Result, Verb, Verdict, desire_after
+from fleet_agent.supervisor.desires import Desires, Wishes
 from fleet_agent.supervisor.journal import Change
 from fleet_agent.supervisor.results import Results
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.rows import to_row
 
 MAX_SHOWN_IDS = 3
+
+_GONE = Verdict(Result.FAILED, "left the configuration", "ABNORMAL_TERMINATION")
 
 Reply = Callable[[dict[str, Any]], None]
 
@@ -36,6 +40,7 @@ class Request(NamedTuple):
     wait: bool
     ids: tuple[str, ...]
     errors: tuple[FleetError, ...]
+    now: bool = False
 
     def words(self) -> str:
         """Who asked for what, as the log tells it."""
@@ -44,7 +49,7 @@ class Request(NamedTuple):
 
 
 class _Operation:
-    __slots__ = ("is_done", "outcomes", "replies", "request", "stopped", "waiting")
+    __slots__ = ("before", "is_done", "outcomes", "problem", "replies", "request", "stopped", "waiting")
 
     def __init__(self, request: Request, reply: Reply) -> None:
         self.request = request
@@ -53,6 +58,9 @@ class _Operation:
         self.stopped: set[str] = set()
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.is_done = False
+        # What was wanted for good before, and why what is wanted now could not be written down.
+        self.before: dict[str, Desire | None] = {}
+        self.problem = ""
 
 
 class Operations:
@@ -62,13 +70,17 @@ class Operations:
         self,
         roster: Roster,
         results: Results,
+        desires: Desires,
         clock: Callable[[], Now],
         position: Callable[[], PositionRow],
+        refuse_changes: Callable[[], str],
     ) -> None:
         self._roster = roster
         self._results = results
+        self._desires = desires
         self._clock = clock
         self._position = position
+        self._refuse_changes = refuse_changes
         self._by_key: dict[str, _Operation] = {}
         self._waiting: dict[str, list[_Operation]] = {}
         roster.watchers.append(self._on_change)
@@ -91,11 +103,14 @@ class Operations:
         operation = _Operation(request, reply)
         if request.key:
             self._by_key[request.key] = operation
-        if begun is not None:
-            self._resume(operation, begun["runs"])
-        else:
-            self._begin(operation)
-        self._finish_if_done(operation)
+        runs = begun["runs"] if begun is not None else self._note_begun(operation)
+
+        def go_on() -> None:
+            (self._resume if begun is not None else self._begin)(operation, runs)
+            self._finish_if_done(operation)
+
+        # What is wanted for good is on the disk before anything is done.
+        self._wish(operation, go_on)
 
     def result(self, key: str) -> dict[str, Any]:
         """What became of the operation with this key.
@@ -124,25 +139,53 @@ class Operations:
         ]
         return {**result, "outcomes": outcomes, "replayed": True}
 
-    def _begin(self, operation: _Operation) -> None:
+    def _note_begun(self, operation: _Operation) -> dict[str, int]:
         request = operation.request
         runs = {id_: self._roster[id_].process.run for id_ in request.ids}
         if request.key:
             begun = {"id": request.operation_id, "verb": request.verb.value, "runs": runs}
             self._results.note_begun(request.key, begun, self._clock().wall)
-        for id_ in request.ids:
+        return runs
+
+    def _wish(self, operation: _Operation, go_on: Callable[[], None]) -> None:
+        """Note what the operator wants for good, then go on."""
+        request = operation.request
+        new = Desire(
+            DesireKind.STOPPED, request.actor, request.reason, self._clock().wall, request.operation_id
+        )
+
+        def decide(wishes: Wishes) -> dict[str, Desire | None]:
+            operation.before = {id_: wishes.get(id_) for id_ in request.ids}
+            return {id_: desire_after(request.verb, wish, new) for id_, wish in operation.before.items()}
+
+        def done(problem: str) -> None:
+            operation.problem = problem
+            go_on()
+
+        # A start or a stop that is needed now does not depend on a disk.
+        self._desires.change(decide, request.verb not in WISHING, done)
+
+    def _begin(self, operation: _Operation, runs: dict[str, int]) -> None:
+        for id_ in operation.request.ids:
             self._hold_and_judge(operation, id_, runs[id_], self._act(operation, id_))
 
     def _resume(self, operation: _Operation, runs: dict[str, int]) -> None:
         """Go on with what an earlier supervisor began: do what it did not get done, once."""
         request = operation.request
         for id_ in request.ids:
+            if id_ not in self._roster:
+                self._hold_and_judge(operation, id_, 0, self._act(operation, id_))
+                continue
+            before = operation.before[id_]
+            if before is not None and before.operation_id == request.operation_id:
+                # What the earlier supervisor wrote is not what it found.
+                operation.before[id_] = None
             process = self._roster[id_].process
             run_before = runs.get(id_, process.run)
             verdict = None
             if request.verb is Verb.SIGNAL:
                 verdict = Verdict(Result.FAILED, "whether it was signalled is not known", "OUTCOME_UNKNOWN")
-            elif not verbs.has_begun(request.verb, process, run_before):
+            elif request.verb in WISHING or not verbs.has_begun(request.verb, process, run_before):
                 verdict = self._act(operation, id_)
             elif request.verb is Verb.RESTART and process.state is State.STOPPING:
                 operation.stopped.add(id_)
@@ -163,30 +206,38 @@ class Operations:
 
     def _act(self, operation: _Operation, id_: str) -> Verdict | None:
         request = operation.request
+        # It may have taken a while to write down what is wanted.
+        if id_ not in self._roster:
+            return _GONE
+        refusal = self._refuse_changes()
+        if refusal:
+            return Verdict(Result.REFUSED, refusal, "SHUTTING_DOWN")
         process = self._roster[id_].process
         if request.verb is Verb.SIGNAL:
             if process.state not in SIGNALLABLE_STATES or not process.pid:
                 return Verdict(Result.FAILED, "not running", "NOT_RUNNING")
             self._roster.apply(id_, events.SignalAsked(request.signal))
             return Verdict(Result.OK, "signalled")
-        beginning = verbs.begin(request.verb, process)
-        if beginning.verdict is not None:
-            return beginning.verdict
+        if operation.problem and request.verb in WISHING:
+            return Verdict(Result.FAILED, operation.problem, "DESIRE_NOT_KEPT")
+        before = operation.before[id_]
+        beginning = verbs.begin(request.verb, process, now=request.now, before=before)
         asked: list[events.Event] = []
         if beginning.stop:
             operation.stopped.add(id_)
             asked.append(events.StopAsked(request.words()))
         if beginning.start:
             asked.append(events.StartAsked(request.words()))
-        # Both or none: a restart that is cut short must not be a stop.
-        self._roster.apply_all(id_, asked)
+        # All or nothing: a restart that is cut short must not be a stop.
+        self._roster.ask(id_, asked, self._desires.get(id_), request.words())
+        if beginning.verdict is not None:
+            return beginning.verdict
         return None if request.wait else _asked(request)
 
     def _on_change(self, change: Change, spec: ProcessSpec) -> None:
         for operation in tuple(self._waiting.get(change.id, ())):
             if change.removed:
-                gone = Verdict(Result.FAILED, "left the configuration", "ABNORMAL_TERMINATION")
-                self._settle(operation, change.id, gone)
+                self._settle(operation, change.id, _GONE)
             else:
                 # Not the change's own process: one event may pass through several states.
                 self._judge(operation, change.id, self._roster[change.id].process)
@@ -210,7 +261,11 @@ class Operations:
         group, _, name = id_.partition(":")
         error = None
         if verdict.code and verdict.result is not Result.OK:
-            error = {"class": "Conflict", "code": verdict.code, "message": verdict.reason, "hint": ""}
+            hint = f"fleetctl enable {display_name(group, name)}" if verdict.code == "DISABLED" else ""
+            error = {"class": "Conflict", "code": verdict.code, "message": verdict.reason, "hint": hint}
+        elif operation.problem:
+            words = f"done, but a restart of the agent will not know: {operation.problem}"
+            error = {"class": "Unavailable", "code": "DESIRE_NOT_KEPT", "message": words, "hint": ""}
         operation.outcomes[id_] = {
             "name": name,
             "group": group,
@@ -246,7 +301,7 @@ class Operations:
         ordered = [member.spec.id for member in self._roster.members()]
         wanted = set(ids)
         chosen = [id_ for id_ in ordered if id_ in wanted]
-        if verb is Verb.STOP:
+        if verb in STOPPING:
             chosen.reverse()
         return tuple(chosen)
 

@@ -20,8 +20,8 @@ from fleet_agent.supervisor.rows import to_row
 from fleet_agent.supervisor.sessions import Session, flag, shown, text, texts
 from fleet_agent.supervisor.watching import Watching
 
-API_LEVEL = 1
-FEATURES = ["operate", "watch", "read_log", "operation_by_key"]
+API_LEVEL = 2
+FEATURES = ["operate", "watch", "read_log", "operation_by_key", "desires"]
 STREAMS = ("stdout", "stderr")
 MAX_TERMS = 10_000
 MAX_PATTERNS = 100
@@ -197,7 +197,7 @@ class Requests:
         signal_number = 0
         if verb is Verb.SIGNAL:
             signal_number = to_signal(text(arguments, "signal"))
-        wait = flag(arguments, "wait", default=True)
+        wait, at_once = flag(arguments, "wait", default=True), flag(arguments, "now", default=False)
         context = arguments.get("context")
         if context is None:
             context = {}
@@ -220,6 +220,7 @@ class Requests:
             wait=wait,
             ids=self._operations.order(verb, _ids(selection)),
             errors=tuple(selection.unknown),
+            now=at_once,
         )
 
     def _operation(self, session: Session, number: int, arguments: Frame) -> None:

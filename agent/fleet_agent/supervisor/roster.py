@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fleet_agent.core import events, machine
+from fleet_agent.core.desires import Desire
 from fleet_agent.core.model import GroupSpec, Now, Process, ProcessSpec, Timer
 from fleet_agent.supervisor.journal import Change, Journal
 from fleet_agent.supervisor.loop import Alarm, Loop
@@ -84,15 +85,23 @@ class Roster:
         """Let an event happen to a process, now or at the time given; returns what is known of it then."""
         return self.apply_all(id_, (event,), at)
 
-    def apply_all(self, id_: str, several: Iterable[events.Event], at: Now | None = None) -> Process:
+    def apply_all(
+        self,
+        id_: str,
+        several: Iterable[events.Event],
+        at: Now | None = None,
+    ) -> Process:
         """Let events happen as if they were one: whoever dies in the middle has done all or nothing."""
         spec, process = self._members[id_]
         now = at or self._clock()
-        whole = events.Step(process)
-        for event in several:
-            step = machine.transition(spec, whole.process, event, now)
-            whole = events.Step(step.process, whole.effects + step.effects, whole.moves + step.moves)
-        return self._commit(id_, whole, now)
+        return self._commit(id_, _after_all(spec, process, several, now), now)
+
+    def ask(self, id_: str, several: Iterable[events.Event], desire: Desire | None, words: str) -> Process:
+        """Let happen what an operator asks for in these words, as one; `desire` holds for good then."""
+        spec, process = self._members[id_]
+        now = self._clock()
+        wished = process._replace(desire=desire)
+        return self._commit(id_, _after_all(spec, wished, several, now), now, words)
 
     def resume(self, id_: str, signalled: int | None, now: Now) -> Process:
         """Go on with a process of an earlier supervisor, its deadline included.
@@ -106,7 +115,7 @@ class Roster:
         """Take what is known of a process from its child, where the journal knows less."""
         self._commit(id_, events.Step(process), self._clock())
 
-    def _commit(self, id_: str, step: events.Step, now: Now) -> Process:
+    def _commit(self, id_: str, step: events.Step, now: Now, words: str = "") -> Process:
         spec, before = self._members[id_]
         self._members[id_] = Member(spec, step.process)
         changes: list[Change] = []
@@ -116,9 +125,8 @@ class Roster:
         if step.process != (step.moves[-1].process if step.moves else before):
             # No move, but a fact that a new supervisor must know: a pid, a signal sent, a wish.
             old = changes[-1].process.state if changes else before.state
-            changes.append(
-                Change(sequence + len(changes), now.wall, id_, old.value, step.process.reason, step.process)
-            )
+            reason = words or step.process.reason
+            changes.append(Change(sequence + len(changes), now.wall, id_, old.value, reason, step.process))
         if changes:
             self._journal.append(changes, self.states)
         self._arm(id_, step.process.timer)
@@ -155,3 +163,11 @@ class Roster:
         for watcher in tuple(self.watchers):
             for change in changes:
                 watcher(change, spec)
+
+
+def _after_all(spec: ProcessSpec, process: Process, several: Iterable[events.Event], now: Now) -> events.Step:
+    whole = events.Step(process)
+    for event in several:
+        step = machine.transition(spec, whole.process, event, now)
+        whole = events.Step(step.process, whole.effects + step.effects, whole.moves + step.moves)
+    return whole

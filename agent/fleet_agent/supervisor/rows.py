@@ -2,9 +2,10 @@
 
 import time
 
-from fleet_api.rows import ProcessRow
+from fleet_api.rows import DesireRow, ProcessRow
 
 from fleet_agent.core.describe import LocalTime, description, uptime
+from fleet_agent.core.desires import Desire
 from fleet_agent.core.model import Now, Process, ProcessSpec
 
 
@@ -31,6 +32,19 @@ def to_row(spec: ProcessSpec, process: Process, now: Now) -> ProcessRow:
         "uptime": uptime(process, now),
         "stdout_logfile": spec.stdout.path,
         "stderr_logfile": "" if spec.redirect_stderr else spec.stderr.path,
+        "desire": _desire_row(process.desire),
+    }
+
+
+def _desire_row(desire: Desire | None) -> DesireRow | None:
+    if desire is None:
+        return None
+    return {
+        "kind": desire.kind.value,
+        "actor": desire.actor,
+        "reason": desire.reason,
+        "time": desire.wall,
+        "operation_id": desire.operation_id,
     }
 
 

@@ -14,6 +14,8 @@ _RESTARTED = "restarted"
 _DONE = {"start": "started", "stop": "stopped", "restart": _RESTARTED, "signal": "signalled"}
 _ACCEPTED = {"start": "starting", "stop": "stopping", "restart": "restarting", "signal": "signalled"}
 _ALREADY = {"start": "already started", "restart": "already started"}
+_WISHED = frozenset({"enable", "disable"})
+"""Verbs whose words are the agent's own: what they do depends on `--now`."""
 
 _WORDS = {
     "NO_FILE": "no such file",
@@ -25,6 +27,8 @@ _WORDS = {
     "BAD_SIGNAL": "bad signal name",
     "BAD_NAME": "no such process",
     "NO_SUCH_PROCESS": "no such process",
+    "DISABLED": "disabled",
+    "DESIRE_NOT_KEPT": "cannot be kept",
 }
 
 
@@ -33,17 +37,23 @@ def outcome(verb: str, row: OutcomeRow, *, wait: bool = True) -> str:
     if row["result"] == "ok":
         if verb == "restart" and wait and row["reason"] != _RESTARTED:
             verb = "start"  # it did not run
+        if verb in _WISHED:
+            return row["reason"]
         return (_DONE if wait else _ACCEPTED)[verb]
-    if row["result"] == "unchanged":
+    if row["result"] == "unchanged" and verb not in _WISHED:
         return f"ERROR ({_ALREADY.get(verb, 'not running')})"
     return f"ERROR ({_why(row)})"
 
 
 def explanation(row: OutcomeRow) -> str:
     """What `outcome` leaves out of the reason of a failure; empty when nothing."""
+    error = row["error"]
     if row["result"] not in {"failed", "refused"}:
-        return ""
-    message = row["error"]["message"] if row["error"] else row["reason"]
+        # It was done, and there is something to know about that.
+        return error["message"] if row["result"] == "ok" and error else ""
+    message = error["message"] if error else row["reason"]
+    if error and error["hint"]:
+        message = f"{message}; {error['hint']}"
     return "" if message == _why(row) else message
 
 

@@ -147,6 +147,8 @@ class OperateRequest(_message.Message):
         STOP: OperateRequest._Verb.ValueType  # 2
         RESTART: OperateRequest._Verb.ValueType  # 3
         SIGNAL: OperateRequest._Verb.ValueType  # 4
+        ENABLE: OperateRequest._Verb.ValueType  # 5
+        DISABLE: OperateRequest._Verb.ValueType  # 6
 
     class Verb(_Verb, metaclass=_VerbEnumTypeWrapper): ...
     VERB_UNSPECIFIED: OperateRequest.Verb.ValueType  # 0
@@ -154,17 +156,22 @@ class OperateRequest(_message.Message):
     STOP: OperateRequest.Verb.ValueType  # 2
     RESTART: OperateRequest.Verb.ValueType  # 3
     SIGNAL: OperateRequest.Verb.ValueType  # 4
+    ENABLE: OperateRequest.Verb.ValueType  # 5
+    DISABLE: OperateRequest.Verb.ValueType  # 6
 
     CONTEXT_FIELD_NUMBER: _builtins.int
     VERB_FIELD_NUMBER: _builtins.int
     SELECTOR_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
     NO_WAIT_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
     verb: Global___OperateRequest.Verb.ValueType
     signal: _builtins.str
     """For SIGNAL: a name with or without SIG, or a number."""
     no_wait: _builtins.bool
     """Answer as soon as the request is accepted instead of when it has its outcome."""
+    now: _builtins.bool
+    """ENABLE starts as well, DISABLE stops as well."""
     @_builtins.property
     def context(self) -> _types_pb2.OperationContext: ...
     @_builtins.property
@@ -177,10 +184,11 @@ class OperateRequest(_message.Message):
         selector: _types_pb2.ProcessSelector | None = ...,
         signal: _builtins.str = ...,
         no_wait: _builtins.bool = ...,
+        now: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "selector", b"selector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "no_wait", b"no_wait", "selector", b"selector", "signal", b"signal", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "no_wait", b"no_wait", "now", b"now", "selector", b"selector", "signal", b"signal", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

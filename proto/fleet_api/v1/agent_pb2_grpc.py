@@ -84,7 +84,7 @@ class AgentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Operate(self, request, context):
-        """Starts, stops, restarts or signals processes; answers once, when all have an outcome.
+        """Starts, stops, restarts, signals, enables or disables processes; answers once, when all have an outcome.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class AgentServiceStub:
     ListProcesses: _grpc.UnaryStreamMultiCallable[_agent_pb2.ListProcessesRequest, _agent_pb2.ListProcessesResponse]
     """All matching processes, in chunks that stay below the message limit."""
     Operate: _grpc.UnaryUnaryMultiCallable[_agent_pb2.OperateRequest, _agent_pb2.OperateResponse]
-    """Starts, stops, restarts or signals processes; answers once, when all have an outcome."""
+    """Starts, stops, restarts, signals, enables or disables processes; answers once, when all have an outcome."""
     GetOperation: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetOperationRequest, _agent_pb2.OperateResponse]
     """What became of the operation with this idempotency key."""
     Watch: _grpc.UnaryStreamMultiCallable[_agent_pb2.WatchRequest, _agent_pb2.WatchResponse]
@@ -52,7 +52,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     ListProcesses: _aio.UnaryStreamMultiCallable[_agent_pb2.ListProcessesRequest, _agent_pb2.ListProcessesResponse]  # type: ignore[assignment]
     """All matching processes, in chunks that stay below the message limit."""
     Operate: _aio.UnaryUnaryMultiCallable[_agent_pb2.OperateRequest, _agent_pb2.OperateResponse]  # type: ignore[assignment]
-    """Starts, stops, restarts or signals processes; answers once, when all have an outcome."""
+    """Starts, stops, restarts, signals, enables or disables processes; answers once, when all have an outcome."""
     GetOperation: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetOperationRequest, _agent_pb2.OperateResponse]  # type: ignore[assignment]
     """What became of the operation with this idempotency key."""
     Watch: _aio.UnaryStreamMultiCallable[_agent_pb2.WatchRequest, _agent_pb2.WatchResponse]  # type: ignore[assignment]
@@ -83,7 +83,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.OperateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.OperateResponse, _abc.Awaitable[_agent_pb2.OperateResponse]]:
-        """Starts, stops, restarts or signals processes; answers once, when all have an outcome."""
+        """Starts, stops, restarts, signals, enables or disables processes; answers once, when all have an outcome."""
 
     @_abc_1.abstractmethod
     def GetOperation(

@@ -355,11 +355,14 @@ class OperateFleetRequest(_message.Message):
     NO_WAIT_FIELD_NUMBER: _builtins.int
     FANOUT_FIELD_NUMBER: _builtins.int
     HOST_TIMEOUT_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
     verb: _agent_pb2.OperateRequest.Verb.ValueType
     signal: _builtins.str
     no_wait: _builtins.bool
     fanout: _builtins.int
     """Hosts touched at once; 0: the controller's default."""
+    now: _builtins.bool
+    """As in OperateRequest."""
     @_builtins.property
     def hosts(self) -> Global___HostSelector: ...
     @_builtins.property
@@ -381,10 +384,11 @@ class OperateFleetRequest(_message.Message):
         no_wait: _builtins.bool = ...,
         fanout: _builtins.int = ...,
         host_timeout: _duration_pb2.Duration | None = ...,
+        now: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "host_timeout", b"host_timeout", "hosts", b"hosts", "selector", b"selector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "fanout", b"fanout", "host_timeout", b"host_timeout", "hosts", b"hosts", "no_wait", b"no_wait", "selector", b"selector", "signal", b"signal", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "fanout", b"fanout", "host_timeout", b"host_timeout", "hosts", b"hosts", "no_wait", b"no_wait", "now", b"now", "selector", b"selector", "signal", b"signal", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

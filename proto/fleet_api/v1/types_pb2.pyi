@@ -153,6 +153,7 @@ class Process(_message.Message):
     UPTIME_FIELD_NUMBER: _builtins.int
     STDOUT_LOGFILE_FIELD_NUMBER: _builtins.int
     STDERR_LOGFILE_FIELD_NUMBER: _builtins.int
+    DESIRE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Program-level name; unique within its group."""
     group: _builtins.str
@@ -188,6 +189,10 @@ class Process(_message.Message):
     def uptime(self) -> _duration_pb2.Duration:
         """Age of the run by the agent's own monotonic clock; absent when nothing runs."""
 
+    @_builtins.property
+    def desire(self) -> Global___Desire:
+        """What an operator wants of it over restarts of agent and host; absent when the configuration decides."""
+
     def __init__(
         self,
         *,
@@ -207,14 +212,68 @@ class Process(_message.Message):
         uptime: _duration_pb2.Duration | None = ...,
         stdout_logfile: _builtins.str = ...,
         stderr_logfile: _builtins.str = ...,
+        desire: Global___Desire | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_exit", b"last_exit", "start_time", b"start_time", "state_time", b"state_time", "stop_time", b"stop_time", "uptime", b"uptime"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["desire", b"desire", "last_exit", b"last_exit", "start_time", b"start_time", "state_time", b"state_time", "stop_time", b"stop_time", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "failures", b"failures", "group", b"group", "last_exit", b"last_exit", "name", b"name", "pid", b"pid", "reason", b"reason", "run", b"run", "spawn_error", b"spawn_error", "start_time", b"start_time", "state", b"state", "state_time", b"state_time", "stderr_logfile", b"stderr_logfile", "stdout_logfile", b"stdout_logfile", "stop_time", b"stop_time", "uptime", b"uptime"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "desire", b"desire", "failures", b"failures", "group", b"group", "last_exit", b"last_exit", "name", b"name", "pid", b"pid", "reason", b"reason", "run", b"run", "spawn_error", b"spawn_error", "start_time", b"start_time", "state", b"state", "state_time", b"state_time", "stderr_logfile", b"stderr_logfile", "stdout_logfile", b"stdout_logfile", "stop_time", b"stop_time", "uptime", b"uptime"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Process: _TypeAlias = Process  # noqa: Y015
+
+@_typing.final
+class Desire(_message.Message):
+    """What an operator wants of a process for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Desire._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Desire._Kind.ValueType  # 0
+        STOPPED: Desire._Kind.ValueType  # 1
+        """Not started with the agent; the next start ends it."""
+        DISABLED: Desire._Kind.ValueType  # 2
+        """Not started at all until it is enabled."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: Desire.Kind.ValueType  # 0
+    STOPPED: Desire.Kind.ValueType  # 1
+    """Not started with the agent; the next start ends it."""
+    DISABLED: Desire.Kind.ValueType  # 2
+    """Not started at all until it is enabled."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    OPERATION_ID_FIELD_NUMBER: _builtins.int
+    kind: Global___Desire.Kind.ValueType
+    actor: _builtins.str
+    reason: _builtins.str
+    operation_id: _builtins.str
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        kind: Global___Desire.Kind.ValueType = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        operation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "kind", b"kind", "operation_id", b"operation_id", "reason", b"reason", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Desire: _TypeAlias = Desire  # noqa: Y015
 
 @_typing.final
 class ProcessSelector(_message.Message):

@@ -12,12 +12,15 @@ from fleet_agent.core.describe import (
     stop_time_text,
     uptime,
 )
+from fleet_agent.core.desires import Desire, DesireKind
 from fleet_agent.core.model import Exit, Now, Process, ProcessSpec, State
 
 pytestmark = pytest.mark.pure
 
 SPEC = ProcessSpec("web", "web", "run")
 NOW = Now(5000.0, 1.7e9)
+DISABLED = Desire(DesireKind.DISABLED, "alice", "", 1.0)
+STOPPED = Desire(DesireKind.STOPPED, "bob", "why", 1.0)
 
 
 def describe(process: Process) -> str:
@@ -58,6 +61,15 @@ def test_signal_names_are_the_kernels() -> None:
         (Process(State.STARTING, pid=7, started=NOW), ""),
         (Process(State.STOPPING, pid=7, started=NOW), ""),
         (Process(State.UNKNOWN), ""),
+        (Process(State.STOPPED, desire=DISABLED), "Not started; disabled by alice"),
+        (Process(State.STOPPED, stopped_wall=1.0, desire=DISABLED), "Nov 21 07:37 PM; disabled by alice"),
+        (
+            Process(State.RUNNING, pid=7, started=NOW, desire=DISABLED),
+            "pid 7, uptime 0:00:00; disabled by alice",
+        ),
+        (Process(State.STOPPING, desire=DISABLED), "disabled by alice"),
+        (Process(State.STOPPED, desire=STOPPED), "Not started; stopped by bob: 'why'"),
+        (Process(State.STOPPED, stopped_wall=1.0, desire=STOPPED), "Nov 21 07:37 PM"),
     ],
 )
 def test_description(process: Process, text: str) -> None:

@@ -33,13 +33,13 @@ class World(SmallRoster):
         super().__init__(folder, *specs)
         self.logs = NoLogs()
         self.sent: list[ToKeeper] = []
-        self.said: list[LogLine] = []
+        self.lines: list[LogLine] = []
         self.children = Children(
             self.loop,
             self.roster,
             cast(LogWorker, self.logs),
             self.sent.append,
-            self.said.append,
+            self.lines.append,
             strip_ansi=False,
         )
 
@@ -83,7 +83,7 @@ def test_a_run_that_lives_is_told_and_read(tmp_path: Path) -> None:
     stdin, stdout = os.pipe()
     message = Spawned("g:a", 1, 77, 1000.5, 5000.5, ["stdin", "stdout"], ["/f/0", "/f/1"])
     world.children.on_spawned(message, [stdin, stdout])
-    assert world.said == [(INFO, "spawned: 'g:a' with pid 77")]
+    assert world.lines == [(INFO, "spawned: 'g:a' with pid 77")]
     process = world.process("a")
     assert (process.state, process.pid, process.started) == (State.RUNNING, 77, (1000.5, 5000.5))
     assert world.logs.opened == [
@@ -160,7 +160,7 @@ def test_a_run_of_nothing_configured_is_read_and_released(tmp_path: Path) -> Non
     world.children.on_spawn_failed(SpawnFailed("g:other", 2, "exec", 2, "couldn't exec x: ENOENT"))
     world.children.on_drained(Drained("g:other", 1, closed=True))
     assert world.sent == [Release("g:other", 1)]
-    assert world.said == []
+    assert world.lines == []
 
 
 # ------------------------------------------------------------------------------ the next supervisor
@@ -174,7 +174,7 @@ def test_what_lives_goes_on_without_a_word(tmp_path: Path) -> None:
     sequence = second.journal.sequence
     second.take_over(held(1))
     assert second.process("a") == first.process("a")
-    assert (second.effects, second.sent, second.said) == ([], [], [])
+    assert (second.effects, second.sent, second.lines) == ([], [], [])
     assert second.journal.sequence == sequence
 
 
@@ -182,7 +182,7 @@ def test_a_birth_that_nobody_noted_is_noted_at_its_time(tmp_path: Path) -> None:
     World(tmp_path, a_spec("a", startsecs=5)).ask_start()
     second = World(tmp_path, a_spec("a", startsecs=5))
     second.take_over(held(1, born=997.0))
-    assert second.said == [(INFO, "spawned: 'g:a' with pid 77")]
+    assert second.lines == [(INFO, "spawned: 'g:a' with pid 77")]
     assert second.process("a").pid == 77
     assert second.process("a").state is State.STARTING
     second.pass_time(2.0)
@@ -251,7 +251,7 @@ def test_a_lost_journal_finds_the_living_and_their_signals(tmp_path: Path) -> No
     world.take_over(held(7, signals=3), goes_on=False)
     process = world.process("a")
     assert (process.state, process.run, process.pid) == (State.RUNNING, 7, 77)
-    assert world.said == [(INFO, "adopted: 'g:a' with pid 77")]
+    assert world.lines == [(INFO, "adopted: 'g:a' with pid 77")]
     world.roster.apply("g:a", events.StopAsked("test"))
     assert world.effects == [("a", events.SendSignal(7, 15, 4))]
 
@@ -313,11 +313,11 @@ def test_all_runs_of_a_process_are_taken_over(tmp_path: Path) -> None:
 def test_what_nobody_wants_is_stopped_then_killed(tmp_path: Path) -> None:
     world = World(tmp_path, a_spec("a"))
     world.take_over(held(4, name="old", signals=2))
-    assert world.said == [(WARN, "g:old: pid 77 (run 4) is wanted by nobody; stopping it")]
+    assert world.lines == [(WARN, "g:old: pid 77 (run 4) is wanted by nobody; stopping it")]
     assert world.sent == [SendSignal("g:old", 4, 15, 3, to_group=True)]
     world.pass_time(STRAY_SECONDS)
     world.turn()
-    assert world.said[1:] == [(WARN, "killing 'g:old' (77) with SIGKILL")]
+    assert world.lines[1:] == [(WARN, "killing 'g:old' (77) with SIGKILL")]
     assert world.sent[1:] == [SendSignal("g:old", 4, 9, 4, to_group=True)]
     world.died("old", run=4, status=9)
     world.children.on_drained(world.logs.answers[0])
@@ -330,4 +330,4 @@ def test_what_nobody_wants_and_ends_in_time_is_not_killed(tmp_path: Path) -> Non
     world.died("old", run=4, status=15)
     world.pass_time(STRAY_SECONDS)
     world.turn()
-    assert len(world.sent) == len(world.said) == 1
+    assert len(world.sent) == len(world.lines) == 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fakes.small_roster import SmallRoster, a_spec
 from fleet_agent.core import events
+from fleet_agent.core.desires import Desire, DesireKind
 from fleet_agent.core.model import Process, State
 from fleet_agent.core.verbs import Verb
 from fleet_agent.supervisor.journal import Change
@@ -23,14 +24,19 @@ class World(SmallRoster):
         super().__init__(folder, *(a_spec(name) for name in names))
         self.answers: list[dict[str, Any]] = []
         results = Results(str(folder / "results"), self.now.wall)
-        self.operations = Operations(self.roster, results, lambda: self.now, self._position)
+        self.refusal = ""
+        self.operations = Operations(
+            self.roster, results, self.desires, lambda: self.now, self._position, lambda: self.refusal
+        )
 
     def _position(self) -> PositionRow:
         return {"agent_id": "a", "incarnation": "inc", "sequence": self.journal.sequence}
 
-    def submit(self, verb: Verb, *names: str, key: str = "", wait: bool = True) -> None:
+    def submit(
+        self, verb: Verb, *names: str, key: str = "", wait: bool = True, now: bool = False, op: str = "op"
+    ) -> None:
         ids = tuple(f"g:{name}" for name in names)
-        request = Request("op", key, "alice", "deploy", verb, 10, wait, ids, ())
+        request = Request(op, key, "alice", "deploy", verb, 10, wait, ids, (), now)
         self.operations.submit(request, self.answers.append)
 
     def run(self, name: str) -> None:
@@ -239,3 +245,125 @@ def test_an_answer_comes_after_every_change_it_caused(tmp_path: Path) -> None:
     world.submit(Verb.STOP, "a")
     world.exited("a")
     assert told[-1] == world.answers[0]["position"]["sequence"] == world.journal.sequence
+
+
+# ---------------------------------------------------------------- what is wanted for good
+
+
+def test_a_stop_lasts_until_the_next_start(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.run("a")
+    world.submit(Verb.STOP, "a")
+    assert world.desires.get("g:a") == Desire(DesireKind.STOPPED, "alice", "deploy", 5000.0, "op")
+    assert world.process("a").desire == world.desires.get("g:a")
+    world.exited("a")
+    world.submit(Verb.START, "a")
+    assert world.desires.get("g:a") is None
+    assert world.process("a").desire is None
+
+
+def test_the_end_of_a_program_is_no_wish(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.run("a")
+    world.exited("a", 1)
+    assert world.desires.get("g:a") is None
+
+
+def test_disable_is_told_as_a_change_and_leaves_what_runs_alone(tmp_path: Path) -> None:
+    world = World(tmp_path, "a", "b")
+    world.run("a")
+    changes: list[Change] = []
+    world.roster.watchers.append(lambda change, spec: changes.append(change))
+    world.submit(Verb.DISABLE, "a", "b")
+    assert world.outcomes() == [("a", "ok", "disabled"), ("b", "ok", "disabled")]
+    assert world.process("a").state is State.RUNNING
+    assert [(change.id, change.reason) for change in changes] == [
+        ("g:a", "disable asked by alice: deploy"),
+        ("g:b", "disable asked by alice: deploy"),
+    ]
+    assert [world.answers[0]["outcomes"][0]["process"]["desire"]["kind"]] == ["disabled"]
+
+
+def test_what_is_disabled_is_not_started_and_says_why(tmp_path: Path) -> None:
+    world = World(tmp_path, "a", "b")
+    world.submit(Verb.DISABLE, "a")
+    world.answers.clear()
+    world.submit(Verb.START, "a", "b")
+    world.spawned("b")
+    assert world.outcomes()[0] == ("a", "refused", "disabled by alice: 'deploy'")
+    assert world.outcomes()[1][1] == "ok"
+    error = world.answers[0]["outcomes"][0]["error"]
+    assert (error["code"], error["hint"]) == ("DISABLED", "fleetctl enable g:a")
+    assert world.process("a").run == 0
+
+
+def test_a_refused_restart_does_not_stop(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.run("a")
+    world.submit(Verb.DISABLE, "a")
+    world.answers.clear()
+    world.submit(Verb.RESTART, "a")
+    assert world.outcomes()[0][1] == "refused"
+    assert world.process("a").state is State.RUNNING
+
+
+def test_disable_now_stops_and_enable_now_starts(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.run("a")
+    world.submit(Verb.DISABLE, "a", now=True)
+    assert (world.answers, world.process("a").state) == ([], State.STOPPING)
+    world.exited("a")
+    assert world.outcomes() == [("a", "ok", "disabled and stopped")]
+    world.answers.clear()
+    world.submit(Verb.ENABLE, "a", now=True)
+    world.spawned("a")
+    assert world.outcomes() == [("a", "ok", "enabled and started")]
+    assert world.desires.get("g:a") is None
+
+
+def test_enable_alone_starts_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, "a", "b")
+    world.submit(Verb.DISABLE, "a")
+    world.answers.clear()
+    world.submit(Verb.ENABLE, "a", "b")
+    assert world.outcomes() == [("a", "ok", "enabled"), ("b", "unchanged", "not disabled")]
+    assert world.process("a").run == 0
+
+
+def test_a_disable_that_an_earlier_supervisor_wrote_down_is_done_and_not_unchanged(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.submit(Verb.DISABLE, "a")
+    results = Results(str(tmp_path / "results"), world.now.wall)
+    results.note_begun("k", {"id": "op", "verb": "disable", "runs": {"g:a": 0}}, world.now.wall)
+    again = World(tmp_path, "a")
+    again.submit(Verb.DISABLE, "a", key="k")
+    assert again.outcomes() == [("a", "ok", "disabled")]
+    again.answers.clear()
+    again.submit(Verb.DISABLE, "a", op="another")
+    assert again.outcomes() == [("a", "unchanged", "already disabled by alice: 'deploy'")]
+
+
+def test_where_nothing_can_be_kept_a_stop_is_done_and_says_so(tmp_path: Path) -> None:
+    world = World(tmp_path, "a", "b")
+    world.run("a")
+    (tmp_path / "desires.json.draft").mkdir()
+    world.submit(Verb.STOP, "a")
+    world.exited("a")
+    assert world.outcomes() == [("a", "ok", "stopped")]
+    error = world.answers[0]["outcomes"][0]["error"]
+    assert error["code"] == "DESIRE_NOT_KEPT"
+    assert "a restart of the agent will not know" in error["message"]
+    world.answers.clear()
+    world.submit(Verb.DISABLE, "b")
+    assert world.outcomes()[0][1] == "failed"
+    assert world.answers[0]["outcomes"][0]["error"]["code"] == "DESIRE_NOT_KEPT"
+    assert world.desires.get("g:b") is None
+    assert len(world.said) == 1
+
+
+def test_a_start_that_waited_for_the_disk_starts_nothing_once_all_is_being_stopped(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    world.refusal = "the agent is stopping everything"
+    world.submit(Verb.START, "a")
+    assert world.outcomes() == [("a", "refused", "the agent is stopping everything")]
+    assert world.process("a").run == 0

@@ -57,9 +57,11 @@ class World(SmallRoster):
         )
         watching = Watching(self.roster, self.journal, "host-1", lambda: self.now)
         results = Results(str(folder / "results"), self.now.wall)
-        operations = Operations(self.roster, results, lambda: self.now, watching.position)
-        self.logs = AskedLogs()
         self.refusal = ""
+        operations = Operations(
+            self.roster, results, self.desires, lambda: self.now, watching.position, lambda: self.refusal
+        )
+        self.logs = AskedLogs()
         self.turns = Loop(time.monotonic)
         settings = FleetSettings(insecure_plaintext=True)
         gateways = Gateways(self.turns, settings, str(folder / "port"), lambda *_: None, print, lambda: None)

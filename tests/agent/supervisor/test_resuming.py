@@ -13,7 +13,7 @@ from typing import Any, cast
 import fleet_agent.supervisor.journal as journal_room
 import pytest
 from fakes.held_runs import HeldRuns, NoLogs
-from fakes.small_roster import a_spec
+from fakes.small_roster import a_spec, some_desires
 from fleet_agent.core import events
 from fleet_agent.core.model import Autorestart, Exit, GroupSpec, Now, Process, ProcessSpec, State
 from fleet_agent.core.verbs import Verb
@@ -73,7 +73,10 @@ class Life:
             loop, self.roster, cast(LogWorker, self.logs), self._send, lambda _: None, strip_ansi=False
         )
         results = Results(str(story.folder / "results"), story.now.wall)
-        self.operations = Operations(self.roster, results, lambda: story.now, self._position)
+        self.desires = some_desires(story.folder, loop, self.roster, story.failed)
+        self.operations = Operations(
+            self.roster, results, self.desires, lambda: story.now, self._position, lambda: ""
+        )
         self._journal = journal
 
     def begin(self) -> None:
@@ -87,6 +90,7 @@ class Life:
             story.keeper.introduce(),
             story.now,
             f"incarnation {story.lives}",
+            self.desires,
         )
         resuming.autostart(self.roster)
 

@@ -1,6 +1,7 @@
 """A process as a row: every field, for one that runs, one that failed, and one that was never started."""
 
 import pytest
+from fleet_agent.core.desires import Desire, DesireKind
 from fleet_agent.core.model import Exit, LogSpec, Now, Process, ProcessSpec, State
 from fleet_agent.supervisor.rows import to_row
 from fleet_api.rows import ProcessRow
@@ -16,14 +17,15 @@ NOW = Now(monotonic=191.5, wall=1_790_000_091.5)
 def test_a_running_process() -> None:
     started = Now(monotonic=100.0, wall=1_790_000_000.0)
     process = Process(State.RUNNING, wanted=True, run=3, pid=7, started=started, changed_wall=1_790_000_001.0)
-    row = to_row(SPEC, process._replace(reason="up", exit=Exit(1)), NOW)
+    desire = Desire(DesireKind.DISABLED, "alice", "power", 1_790_000_002.0, "op")
+    row = to_row(SPEC, process._replace(reason="up", exit=Exit(1), desire=desire), NOW)
     assert row == ProcessRow(
         name="web_00",
         group="web",
         state="RUNNING",
         pid=7,
         run=3,
-        description="pid 7, uptime 0:01:31",
+        description="pid 7, uptime 0:01:31; disabled by alice: 'power'",
         reason="up",
         start_time=1_790_000_000.0,
         state_time=1_790_000_001.0,
@@ -34,6 +36,13 @@ def test_a_running_process() -> None:
         uptime=91.5,
         stdout_logfile="/var/log/out.log",
         stderr_logfile="/var/log/err.log",
+        desire={
+            "kind": "disabled",
+            "actor": "alice",
+            "reason": "power",
+            "time": 1_790_000_002.0,
+            "operation_id": "op",
+        },
     )
 
 

@@ -37,6 +37,7 @@ PROCESS_KEYS = {
     "spawn_error",
     "uptime",
     "stdout_logfile",
+    "desire",
     "stderr_logfile",
 }
 SUMMARY_KEYS = {

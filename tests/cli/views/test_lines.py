@@ -33,6 +33,9 @@ pytestmark = pytest.mark.pure
             "n: ERROR (is in an unknown state)",
         ),
         ("stop", outcome_row("n", "refused", "", ""), "n: ERROR (refused)"),
+        ("start", outcome_row("n", "refused", "disabled by alice", "DISABLED"), "n: ERROR (disabled)"),
+        ("disable", outcome_row("n", reason="disabled and stopped"), "n: disabled and stopped"),
+        ("enable", outcome_row("n", "unchanged", "not disabled"), "n: ERROR (not disabled)"),
         ("restart", outcome_row("n", "failed", "x", "SPAWN_ERROR"), "n: ERROR (spawn error)"),
     ],
 )
@@ -93,3 +96,17 @@ def test_what_a_line_leaves_out_is_explained() -> None:
 def test_colour_marks_errors_only() -> None:
     answer = HostAnswer("", Bucket.FAILED, outcomes=[outcome_row("a"), outcome_row("b", "failed", "x")])
     assert lines.change("stop", answer, ["all"], True) == "a: stopped\nb: \x1b[31mERROR (x)\x1b[0m"
+
+
+def test_who_disabled_it_and_how_to_end_that_is_told() -> None:
+    row = outcome_row("n", "refused", "disabled by alice: 'why'", "DISABLED")
+    assert row["error"] is not None
+    row["error"]["hint"] = "fleetctl enable n"
+    assert lines.explanation(row) == "disabled by alice: 'why'; fleetctl enable n"
+
+
+def test_what_is_to_be_known_of_something_done_is_told() -> None:
+    row = outcome_row("n", "ok", "stopped")
+    row["error"] = {"code": "DESIRE_NOT_KEPT", "message": "the next start will not know", "hint": ""}
+    assert lines.outcome("stop", row) == "stopped"
+    assert lines.explanation(row) == "the next start will not know"

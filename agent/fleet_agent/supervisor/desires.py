@@ -1,0 +1,213 @@
+"""What operators have stopped or disabled: `desires.json` in the state folder, read at every start.
+
+Written whole, and on the disk before a verb is acted on; called by `operations`. One line a process, so that
+what is whole of a damaged file still counts:
+
+    {"version":1,"desires":{
+    "web:web":{"kind":"disabled","actor":"alice","reason":"power work","at":1790000000.1,"operation":"…"}
+    }}
+
+What cannot be read is set aside and told, and its processes start: a host that comes up without its
+programs harms more than a program that somebody must stop again.
+"""
+
+import json
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fleet_agent.core.desires import Desire
+from fleet_agent.supervisor.loop import Loop
+from fleet_agent.supervisor.whole_file import write_whole
+
+VERSION = 1
+MAX_DESIRES = 10_000
+MAX_BYTES = 32 * 1024 * 1024
+
+Wishes = Mapping[str, Desire]
+Decide = Callable[[Wishes], dict[str, Desire | None]]
+"""Which wishes change, given those that hold; None takes one away."""
+
+Done = Callable[[str], None]
+"""Called with why it could not be written down, or nothing."""
+
+Aside = Callable[[Callable[[], None], Callable[[OSError | None], None]], None]
+"""Runs what may wait for a disk, and then has the loop call the second with its error or None."""
+
+PATIENCE_SECONDS = 2.0
+"""So long a verb waits for the disk: a stop that an operator needs now is not held up by a stalled one."""
+
+
+class Desires:
+    """Owns the file of wishes; changes are made one after the other."""
+
+    def __init__(
+        self,
+        path: str,
+        loop: Loop,
+        aside: Aside,
+        is_configured: Callable[[str], bool],
+        report: Callable[[str], None],
+    ) -> None:
+        self._path = path
+        self._loop = loop
+        self._aside = aside
+        self._is_configured = is_configured
+        self._report = report
+        self._wishes, is_whole = read(path, report)
+        self._on_disk: Wishes | None = self._wishes if is_whole else None
+        self._waiting: deque[tuple[Decide, bool, Done]] = deque()
+        self._is_stalled = False
+        self._is_in_trouble = False
+        if not is_whole:
+            self._keep_again()
+
+    def get(self, id_: str) -> Desire | None:
+        """What operators want of this process for good."""
+        return self._wishes.get(id_)
+
+    def change(self, decide: Decide, is_forced: bool, done: Done) -> None:
+        """Change wishes and write them down; `done` at once when nothing changes.
+
+        `is_forced`: they hold from now on, also when they cannot be written.
+        """
+        self._waiting.append((decide, is_forced, done))
+        if len(self._waiting) == 1:
+            self._next()
+
+    def _next(self) -> None:
+        while self._waiting:
+            decide, is_forced, _ = self._waiting[0]
+            after = self._after(decide(self._wishes))
+            if after == self._wishes == self._on_disk:
+                problem = ""
+            elif self._is_stalled:
+                problem = self._in_words("the disk does not answer")
+            else:
+                self._write(after, is_forced)
+                return
+            self._settle(after, is_forced, problem)
+
+    def _write(self, after: dict[str, Desire], is_forced: bool) -> None:
+        def late() -> None:
+            self._is_stalled = True
+            words = self._in_words(f"the disk has not answered for {PATIENCE_SECONDS:g} s")
+            self._settle(after, is_forced, words)
+            self._next()
+
+        def written(error: OSError | None) -> None:
+            alarm.cancel()
+            self._on_disk = after if error is None else None
+            if self._is_stalled:
+                self._is_stalled = False
+                self._keep_again()
+                return
+            self._settle(after, is_forced, self._in_words(error.strerror or str(error)) if error else "")
+            self._next()
+
+        alarm = self._loop.after(PATIENCE_SECONDS, late)
+        text = to_text(after)
+        self._aside(lambda: write_whole(self._path, text, is_lasting=True), written)
+
+    def _settle(self, after: dict[str, Desire], is_forced: bool, problem: str) -> None:
+        """Let the first that waits have its answer."""
+        if is_forced or not problem:
+            self._wishes = after
+        if problem and not self._is_in_trouble:
+            self._report(f"what operators stop or disable is not kept: {problem}")
+        self._is_in_trouble = bool(problem)
+        self._waiting[0][2](problem)
+        self._waiting.popleft()
+
+    def _keep_again(self) -> None:
+        """Bring the file up to what holds."""
+        self.change(lambda wishes: {}, True, lambda problem: None)
+
+    def _in_words(self, problem: str) -> str:
+        return f"{self._path}: {problem}"
+
+    def _after(self, changes: Mapping[str, Desire | None]) -> dict[str, Desire]:
+        after = dict(self._wishes)
+        for id_, desire in changes.items():
+            after.pop(id_, None)
+            if desire is not None:
+                after[id_] = desire
+        # A process that is gone keeps its wish for when it comes back, as long as there is room.
+        for id_ in list(after):
+            if len(after) <= MAX_DESIRES:
+                break
+            if not self._is_configured(id_):
+                del after[id_]
+        return after
+
+
+def to_text(wishes: Wishes) -> str:
+    """As the file keeps them."""
+    lines = ",\n".join(
+        f"{json.dumps(id_)}:{json.dumps(desire.to_state(), separators=(',', ':'))}"
+        for id_, desire in wishes.items()
+    )
+    return f'{{"version":{VERSION},"desires":{{\n{lines}\n}}}}\n'
+
+
+def read(path: str, report: Callable[[str], None]) -> tuple[dict[str, Desire], bool]:
+    """The wishes in the file, and whether that is all of them; a damaged file is set aside, and told."""
+    try:
+        data = _read_ours(path)
+    except FileNotFoundError:
+        return {}, True
+    except (OSError, ValueError) as error:
+        _set_aside(path, str(getattr(error, "strerror", None) or error), 0, report)
+        return {}, False
+    try:
+        state = json.loads(data)
+        if state["version"] != VERSION:
+            _set_aside(path, f"it is of version {state['version']!r:.20}; this is {VERSION}", 0, report)
+            return {}, False
+        return {str(id_): Desire.from_state(wish) for id_, wish in state["desires"].items()}, True
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        kept = _salvage(data)
+        _set_aside(path, "it is damaged", len(kept), report)
+        return kept, False
+
+
+def _read_ours(path: str) -> bytes:
+    """Raises: OSError; ValueError for what is no file of ours."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no file")
+        if found.st_uid not in (0, os.geteuid()):
+            raise ValueError(f"it belongs to uid {found.st_uid}")
+        if found.st_size > MAX_BYTES:
+            raise ValueError(f"it has {found.st_size} bytes; at most {MAX_BYTES} are read")
+        return file.read()
+
+
+def _salvage(data: bytes) -> dict[str, Desire]:
+    """The wishes on those lines that are whole."""
+    first, *lines = data.split(b"\n")
+    if first != to_text({}).encode("ascii").partition(b"\n")[0]:
+        return {}
+    kept: dict[str, Desire] = {}
+    for line in lines:
+        try:
+            entry: dict[str, Any] = json.loads(b"{" + line.removesuffix(b",") + b"}")
+            kept.update({id_: Desire.from_state(wish) for id_, wish in entry.items()})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+    return kept
+
+
+def _set_aside(path: str, why: str, kept: int, report: Callable[[str], None]) -> None:
+    words = f"what operators stopped or disabled cannot {'all ' if kept else ''}be read from {path}: {why}"
+    aside = f"{path}.bad"
+    try:
+        os.rename(path, aside)
+        words += f"; it is now {aside}"
+    except OSError as error:
+        words += f"; it cannot be set aside: {error.strerror}"
+    report(f"{words}; {kept} wishes are known, all else is started as configured")

@@ -1,0 +1,37 @@
+"""What may wait for a disk runs beside the loop."""
+
+import threading
+import time
+
+from fleet_agent.supervisor.aside import AsideThread
+from fleet_agent.supervisor.loop import Loop
+
+
+def test_the_loop_hears_how_it_went_and_turns_meanwhile() -> None:
+    loop = Loop(time.monotonic)
+    aside = AsideThread(loop)
+    gate, turned, results = threading.Event(), [], []
+
+    def act() -> None:
+        assert gate.wait(30)
+        raise OSError(28, "No space left on device")
+
+    def done(error: OSError | None) -> None:
+        results.append(error)
+        loop.stop()
+
+    def turn() -> None:
+        turned.append(threading.current_thread() is threading.main_thread())
+        gate.set()
+
+    aside(act, done)
+    loop.after(0.01, turn)
+    loop.run()
+    assert turned == [True]
+    (error,) = results
+    assert error is not None
+    assert error.errno == 28
+
+    aside(lambda: None, done)
+    loop.run()
+    assert results[1:] == [None]
