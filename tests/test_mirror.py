@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("agent/fleet_agent", "controller/fleet_controller", "cli/fleet_cli", "proto/fleet_api")
 
 COVERED_BY: dict[str, str] = {
+    "agent/fleet_agent/formats/held.py": "tests/agent/formats/test_table.py",
     "agent/fleet_agent/supervisor/logs/answers.py": "tests/agent/supervisor/logs/test_worker.py",
     "agent/fleet_agent/config/reading.py": "tests/agent/config/test_load.py",
     "agent/fleet_agent/config/settings.py": "tests/agent/config/test_load.py",

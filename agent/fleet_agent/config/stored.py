@@ -8,13 +8,10 @@ from typing import Any
 from fleet_agent.config.settings import AgentConfig, DaemonSettings, FleetSettings
 from fleet_agent.core.model import Autorestart, GroupSpec, LogSpec, ProcessSpec
 
-VERSION = 1
-
 
 def to_state(config: AgentConfig) -> dict[str, Any]:
     """As JSON keeps it."""
     return {
-        "v": VERSION,
         "path": config.path,
         "daemon": config.daemon._asdict(),
         "fleet": config.fleet._asdict(),
@@ -25,10 +22,8 @@ def to_state(config: AgentConfig) -> dict[str, Any]:
 def from_state(state: dict[str, Any]) -> AgentConfig:
     """The inverse of `to_state`.
 
-    Raises: KeyError, TypeError or ValueError for what no version of this program wrote.
+    Raises: KeyError, TypeError or ValueError for what nobody of this version wrote.
     """
-    if state["v"] != VERSION:
-        raise ValueError(f"stored configuration of version {state['v']}; this is version {VERSION}")
     daemon = state["daemon"]
     return AgentConfig(
         state["path"],

@@ -11,12 +11,12 @@ from binascii import crc32
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from fleet_agent.formats.held import RUN_RECORD
 from fleet_agent.keeper import fifos
 from fleet_agent.link.messages import Child
 
 T = TypeVar("T", str, int)
 
-RECORD_VERSION = 1
 _NAME_BYTES = 120
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -99,9 +99,8 @@ class Run:
         )
 
     def to_state(self) -> dict[str, Any]:
-        """As written in the record."""
+        """As written in the record, in the newest format."""
         return {
-            "version": RECORD_VERSION,
             "process": self.process,
             "run": self.run,
             "pid": self.pid,
@@ -119,10 +118,8 @@ class Run:
     def from_state(cls, state: dict[str, Any], stem: str, folder: str) -> "Run":
         """The inverse of `to_state`.
 
-        Raises: ValueError, TypeError or KeyError when this is no record of a version we know.
+        Raises: ValueError, TypeError or KeyError when this is no record.
         """
-        if state["version"] != RECORD_VERSION:
-            raise ValueError(f"version {state['version']!r} is not known")
         run = cls(_typed(state["process"], str), _typed(state["run"], int), stem, state["streams"], folder)
         run.pid = _typed(state["pid"], int)
         run.ticks = _typed(state["ticks"], int)
@@ -163,6 +160,8 @@ class RunRecords:
     def __init__(self, folder: str, fifo_folder: str) -> None:
         self._folder = folder
         self._fifo_folder = fifo_folder
+        self.version = RUN_RECORD.version
+        """Of what is written; an older one while an older keeper is to come."""
 
     def write(self, run: Run, is_new: bool = False) -> None:
         """Write the record; one that may be there already is replaced as a whole.
@@ -170,7 +169,7 @@ class RunRecords:
         Raises: OSError.
         """
         path = f"{self._folder}/{run.stem}.json"
-        data = _encode(run.to_state()).encode("ascii")
+        data = _encode(RUN_RECORD.dump(run.to_state(), self.version)).encode("ascii")
         at = path if is_new else path + ".tmp"
         fd = os.open(at, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -201,7 +200,8 @@ class RunRecords:
             stem = name.removesuffix(".json")
             try:
                 with open(path, "rb") as file:
-                    runs[stem] = Run.from_state(json.loads(file.read()), stem, self._fifo_folder)
+                    state = RUN_RECORD.load(json.loads(file.read()))
+                runs[stem] = Run.from_state(state, stem, self._fifo_folder)
             except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
                 os.rename(path, path + ".bad")
                 problems.append(f"{path} is no run record ({error!r}); it is now {path}.bad")

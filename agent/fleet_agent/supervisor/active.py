@@ -11,6 +11,8 @@ from fleet_agent.config import stored
 from fleet_agent.config.load import load
 from fleet_agent.config.settings import AgentConfig
 from fleet_agent.core.model import GroupSpec, LogSpec, ProcessSpec
+from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.table import ACTIVE
 
 PRIVATE = 0o600
 
@@ -30,6 +32,7 @@ class ActiveConfig:
         self._environ = environ
         self._host_name = host_name
         self._new_id = new_id
+        self._version = ACTIVE.version
 
     def load(self, goes_on: bool, has_children: bool) -> AgentConfig:
         """The configuration in force when a supervisor goes on with it, else the file's.
@@ -54,19 +57,34 @@ class ActiveConfig:
         self._keep(config)
         return config
 
+    def write_as(self, version: int) -> None:
+        """Go on in this format: a supervisor is to come that reads no newer.
+
+        Raises: OSError; ValueError, KeyError or TypeError when what is kept is damaged.
+        """
+        self._version = version
+        with open(self._active, encoding="ascii") as file:
+            self._write(ACTIVE.load(json.load(file)))
+
     def _kept(self) -> AgentConfig | None:
         try:
             with open(self._active, encoding="ascii") as file:
-                return stored.from_state(json.load(file))
+                return stored.from_state(ACTIVE.load(json.load(file)))
+        except UnknownVersion as error:
+            print(f"fleet-agent: {self._active}: {error}", file=sys.stderr)  # noqa: T201
+            return None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def _keep(self, config: AgentConfig) -> None:
+        self._write(stored.to_state(config))
+
+    def _write(self, state: State) -> None:
         draft = f"{self._active}.draft"
         # It holds environments: nobody else may read it.
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE)
         with open(fd, "w", encoding="ascii") as file:
-            json.dump(stored.to_state(config), file)
+            json.dump(ACTIVE.dump(state, self._version), file)
         os.rename(draft, self._active)
 
     def _with_auto_logs(

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable
 
+from fleet_agent.formats.table import ENDPOINT
 from fleet_agent.supervisor.whole_file import remove_whole, write_whole
 
 
@@ -36,13 +37,12 @@ class Announcement:
     def tell_address(self, address: str) -> None:
         """Write the addresses in use."""
         endpoint = {
-            "version": 1,
             "host_id": self._host_id,
             "pid": self._keeper_pid,
             "door": self._door_path,
             "grpc": address or None,
         }
-        self._write(self._endpoint_path, json.dumps(endpoint))
+        self._write(self._endpoint_path, json.dumps(ENDPOINT.dump(endpoint, ENDPOINT.version)))
 
     def take_back(self) -> None:
         """Remove both: the agent leaves."""

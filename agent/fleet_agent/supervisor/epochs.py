@@ -1,10 +1,13 @@
 """Fencing: the newest controller epoch seen of each fleet; a controller that was replaced is refused."""
 
 import json
+import os
 from typing import Any
 
 from fleet_api.errors import BadRequest, Conflict, Unavailable
 
+from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.table import EPOCHS
 from fleet_agent.supervisor.whole_file import write_whole
 
 
@@ -13,7 +16,17 @@ class Epochs:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._newest = _read(path)
+        self._version = EPOCHS.version
+        self.unreadable = ""
+        """Why what is kept is of no use, in words."""
+        self._newest: dict[str, int] = {}
+        try:
+            with open(path, encoding="utf-8") as file:
+                self._newest = from_state(EPOCHS.load(json.load(file)))
+        except UnknownVersion as error:
+            self.unreadable = str(error)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass
 
     def check(self, fleet_id: str, epoch: Any) -> None:
         """Let a change of this epoch pass, and none of an older one from now on; 0 claims no epoch.
@@ -34,7 +47,7 @@ class Epochs:
             )
         epochs = {**self._newest, fleet_id: epoch}
         try:
-            write_whole(self._path, json.dumps({"version": 1, "epochs": epochs}), is_lasting=True)
+            self._write(epochs)
         except OSError as error:
             # A change of an epoch that the next supervisor would not know could not be fenced.
             raise Unavailable(
@@ -44,11 +57,28 @@ class Epochs:
             ) from error
         self._newest = epochs
 
+    def write_as(self, version: int) -> None:
+        """Go on in this format: a supervisor is to come that reads no newer.
 
-def _read(path: str) -> dict[str, int]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            epochs = json.load(file)["epochs"]
-            return {str(fleet): epoch for fleet, epoch in epochs.items() if isinstance(epoch, int)}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        Raises: OSError.
+        """
+        self._version = version
+        if os.path.exists(self._path):
+            self._write(self._newest)
+
+    def _write(self, epochs: dict[str, int]) -> None:
+        text = json.dumps(EPOCHS.dump(to_state(epochs), self._version))
+        write_whole(self._path, text, is_lasting=True)
+
+
+def to_state(epochs: dict[str, int]) -> State:
+    """As stored."""
+    return {"epochs": epochs}
+
+
+def from_state(state: State) -> dict[str, int]:
+    """The inverse of `to_state`.
+
+    Raises: KeyError, TypeError or AttributeError when the state is damaged.
+    """
+    return {str(fleet): epoch for fleet, epoch in state["epochs"].items() if isinstance(epoch, int)}

@@ -5,6 +5,7 @@ the gateway, which binds beside it. It is never listened on here, and held for a
 supervisor lives; its number is kept, so that the next supervisor asks for the same one.
 """
 
+import json
 import os
 import pwd
 import socket
@@ -17,6 +18,7 @@ from fleet_api.errors import BadRequest, Conflict, Denied, FleetError
 
 from fleet_agent.config.settings import FleetSettings
 from fleet_agent.core.describe import exit_text
+from fleet_agent.formats.table import PORT
 from fleet_agent.link.channel import Channel
 from fleet_agent.link.messages import GatewayEnded, StartGateway
 from fleet_agent.supervisor.loop import Loop
@@ -256,7 +258,7 @@ class Gateways:
         port = reserved.getsockname()[1]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            write_whole(self._port_file, str(port))
+            write_whole(self._port_file, json.dumps(PORT.dump({"port": port}, PORT.version)))
         except OSError as error:
             self._report(f"could not write {self._port_file}: {error.strerror}")
         self._on_address()
@@ -264,8 +266,8 @@ class Gateways:
     def _kept_port(self) -> int:
         try:
             with open(self._port_file, encoding="ascii") as file:
-                return int(file.read())
-        except (OSError, ValueError):
+                return int(PORT.load(json.load(file))["port"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return 0
 
 

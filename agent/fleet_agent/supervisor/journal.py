@@ -15,15 +15,19 @@ they tell of is alive.
 """
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from fleet_agent.core.model import Process
+from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.table import JOURNAL
 
-VERSION = 1
 MAX_CHANGES_BYTES = 4 * 1024 * 1024
+
+Line = State | list[State]
 
 
 class Change(NamedTuple):
@@ -37,9 +41,9 @@ class Change(NamedTuple):
     process: Process
     removed: bool = False
 
-    def to_entry(self) -> dict[str, Any]:
+    def to_entry(self) -> State:
         """As the journal keeps it."""
-        entry: dict[str, Any] = {
+        entry: State = {
             "n": self.sequence,
             "t": self.wall,
             "id": self.id,
@@ -52,7 +56,7 @@ class Change(NamedTuple):
         return entry
 
     @classmethod
-    def from_entry(cls, entry: dict[str, Any]) -> "Change":
+    def from_entry(cls, entry: State) -> "Change":
         """The inverse of `to_entry`."""
         return cls(
             entry["n"],
@@ -92,13 +96,24 @@ class Journal:
         self._fd = -1
         self._number = 0
         self._written = 0
+        self.version = JOURNAL.version
+        self.unreadable = ""
+        """Why what an earlier supervisor wrote is of no use, in words."""
         self.incarnation = ""
         self.sequence = 0
 
     def restore(self) -> Restored | None:
         """What the newest readable file tells; None when there is none of this boot."""
         for number in reversed(self._numbers()):
-            restored = _replay(self._path(number), self._boot_id)
+            try:
+                restored = replay(self._path(number), self._boot_id)
+            except UnknownVersion as error:
+                # What an older file tells is no longer true.
+                self.unreadable = str(error)
+                return None
+            except (ValueError, KeyError, TypeError, AttributeError):
+                # No supervisor of this version wrote it; what lives is still told by the keeper.
+                continue
             if restored is not None:
                 return restored
         return None
@@ -127,7 +142,7 @@ class Journal:
                 self._report(f"journal {self._folder} is written again")
                 self._is_behind = False
                 return
-            data = _line([change.to_entry() for change in changes])
+            data = self._line([change.to_entry() for change in changes])
             self._written += len(data)
             _write_all(self._fd, data)
             if self._written > self._max:
@@ -143,14 +158,29 @@ class Journal:
     def leave(self) -> None:
         """Note that the agent stopped in order: the next one starts afresh."""
         with contextlib.suppress(OSError):
-            _write_all(self._fd, _line({"left": True}))
+            _write_all(self._fd, self._line({"left": True}))
+
+    def write_as(self, version: int) -> None:
+        """Go on in this format, all that is kept included: a supervisor is to come that reads no newer.
+
+        Raises: OSError; what is kept is then in one format or the other, file by file.
+        """
+        self.version = version
+        for number in self._numbers():
+            fd = self._write_file(number, _lines(self._path(number)))
+            if number == self._number:
+                fd, self._fd = self._fd, fd
+            os.close(fd)
 
     def since(self, sequence: int) -> Iterator[Change] | None:
         """The changes after `sequence`; None when they are no longer all there."""
         if sequence > self.sequence:
             return None
         for number in reversed(self._numbers()):
-            header = next(_entries(self._path(number)), None)
+            try:
+                header = next(_entries(self._path(number)), None)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
             if (
                 header is not None
                 and header.get("incarnation") == self.incarnation
@@ -170,20 +200,9 @@ class Journal:
     def _open_next(self, processes: dict[str, Process], keeps_older: bool = True) -> None:
         """Go on in a new file that begins with a snapshot; older ones stay within the bound."""
         number = self._number + 1
-        path = self._path(number)
-        # Not a journal name until it is whole.
-        draft = os.path.join(self._folder, "draft.journal")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        header = {
-            "v": VERSION,
-            "incarnation": self.incarnation,
-            "boot": self._boot_id,
-            "sequence": self.sequence,
-        }
-        snapshot = [_line(header)]
-        snapshot += [_line({"id": id_, "p": process.to_state()}) for id_, process in processes.items()]
-        _write_all(fd, b"".join(snapshot))
-        os.rename(draft, path)
+        header = {"incarnation": self.incarnation, "boot": self._boot_id, "sequence": self.sequence}
+        snapshot = ({"id": id_, "p": process.to_state()} for id_, process in processes.items())
+        fd = self._write_file(number, itertools.chain((header,), snapshot))
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd
@@ -199,6 +218,20 @@ class Journal:
             if not keeps_older or (room < 0 and older < number - 1):
                 os.unlink(self._path(older))
 
+    def _write_file(self, number: int, lines: Iterator[Line]) -> int:
+        """A file that is whole as soon as it has its name; the descriptor to go on with."""
+        draft = os.path.join(self._folder, "draft.journal")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        header = JOURNAL.dump(cast(State, next(lines)), self.version)
+        _write_all(fd, b"".join([_encode(header), *map(self._line, lines)]))
+        os.rename(draft, self._path(number))
+        return fd
+
+    def _line(self, line: Line) -> bytes:
+        if isinstance(line, dict):
+            return _encode(JOURNAL.written(line, self.version))
+        return _encode([JOURNAL.written(entry, self.version) for entry in line])
+
     def _numbers(self) -> list[int]:
         names = (
             name.removeprefix("journal.") for name in os.listdir(self._folder) if name.startswith("journal.")
@@ -209,48 +242,61 @@ class Journal:
         return os.path.join(self._folder, f"journal.{number}")
 
 
-def _replay(path: str, boot_id: str) -> Restored | None:
-    """What a file of this boot tells; None when it is of another boot, or not of this version."""
+def replay(path: str, boot_id: str) -> Restored | None:
+    """What a file of this boot tells; None when it is of another boot, or tells nothing at all.
+
+    Raises: UnknownVersion for a format that cannot be read; ValueError, KeyError, TypeError or
+    AttributeError for what nobody of a known version wrote.
+    """
     entries = _entries(path)
     header = next(entries, None)
-    if header is None or header.get("v") != VERSION or header.get("boot") != boot_id:
+    if header is None or header["boot"] != boot_id:
         return None
     processes: dict[str, Process] = {}
     has_left = False
-    try:
-        incarnation, sequence = str(header["incarnation"]), int(header["sequence"])
-        for entry in entries:
-            if "left" in entry:
-                has_left = True
-            elif entry.get("gone"):
-                processes.pop(entry["id"], None)
-            else:
-                processes[entry["id"]] = Process.from_state(entry["p"])
-            sequence = entry.get("n", sequence)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        # No supervisor of this version wrote it; what lives is still told by the keeper.
-        return None
+    incarnation, sequence = str(header["incarnation"]), int(header["sequence"])
+    for entry in entries:
+        if "left" in entry:
+            has_left = True
+        elif entry.get("gone"):
+            processes.pop(entry["id"], None)
+        else:
+            processes[entry["id"]] = Process.from_state(entry["p"])
+        sequence = entry.get("n", sequence)
     return Restored(incarnation, sequence, processes, has_left)
 
 
-def _entries(path: str) -> Iterator[dict[str, Any]]:
+def _entries(path: str) -> Iterator[State]:
+    """The header, and whatever a file tells after it, entry by entry."""
+    for line in _lines(path):
+        if isinstance(line, dict):
+            yield line
+        else:
+            yield from line
+
+
+def _lines(path: str) -> Iterator[Line]:
     """The whole lines of a file; a torn last line was never acted on and is passed over."""
+    version: int | None = None
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-        for line in file:
+        for text in file:
             try:
-                entry = json.loads(line)
+                line = json.loads(text)
             except ValueError:
                 return
-            if not line.endswith(b"\n"):
+            if not text.endswith(b"\n"):
                 return
-            if isinstance(entry, list):
-                yield from entry
-            elif isinstance(entry, dict):
-                yield entry
+            if version is None:
+                version = JOURNAL.check(line[JOURNAL.key])
+                yield JOURNAL.load(line)
+            elif isinstance(line, list):
+                yield [JOURNAL.newest(entry, version) for entry in line]
+            else:
+                yield JOURNAL.newest(line, version)
 
 
-def _line(entry: dict[str, Any] | list[dict[str, Any]]) -> bytes:
-    return json.dumps(entry, separators=(",", ":")).encode("ascii") + b"\n"
+def _encode(line: Line) -> bytes:
+    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def _write_all(fd: int, data: bytes) -> None:

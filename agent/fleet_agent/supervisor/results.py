@@ -10,9 +10,12 @@ Kept in a file of the runtime folder, one line a fact, so that a new supervisor 
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-VERSION = 1
+from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.table import RESULTS
+
 MAX_RESULTS = 10_000
 MAX_AGE_SECONDS = 86_400.0
 MAX_BYTES = 16 * 1024 * 1024
@@ -36,7 +39,17 @@ class Results:
         self._bytes = 0
         self._fd = -1
         self._lines = 0
-        self._load(now)
+        self._version = RESULTS.version
+        self.unreadable = ""
+        """Why what an earlier supervisor wrote is of no use, in words."""
+        try:
+            for entry in entries(path):
+                # What nobody of this version wrote is passed over.
+                with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                    self._take(entry)
+        except UnknownVersion as error:
+            self.unreadable = str(error)
+        self._forget(now)
         # A full disk costs what the next supervisor would know, not this one.
         with contextlib.suppress(OSError):
             self._rewrite()
@@ -71,7 +84,7 @@ class Results:
             if self._fd < 0 or self._lines > 4 * MAX_RESULTS:
                 self._rewrite()
                 return
-            data = json.dumps(entry).encode("ascii") + b"\n"
+            data = self._line(entry)
             self._lines += 1
             if os.write(self._fd, data) < len(data):
                 # What is appended to half a line would be lost with it.
@@ -85,26 +98,18 @@ class Results:
                 return
             self._drop(oldest)
 
-    def _load(self, now: float) -> None:
-        with contextlib.suppress(OSError), open(self._path, "rb") as file:
-            for line in file:
-                # What nobody of this version wrote is passed over, and so is a torn line.
-                with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-                    entry = json.loads(line)
-                    if entry.get("v", VERSION) != VERSION:
-                        break
-                    self._take(entry)
-        self._forget(now)
+    def write_as(self, version: int) -> None:
+        """Go on in this format, with all that is known: a supervisor is to come that reads no newer.
 
-    def _take(self, entry: dict[str, Any]) -> None:
-        key, wall = str(entry["key"]), float(entry["t"])
-        before = self._known.get(key, Known(wall, "", ""))
-        begun, result = before.begun, before.result
-        if "begun" in entry:
-            begun = json.dumps({name: entry["begun"][name] for name in ("id", "verb", "runs")})
-        if "result" in entry:
-            result = json.dumps({**entry["result"], "outcomes": list(entry["result"]["outcomes"])})
-        self._keep(key, Known(wall, begun, result))
+        Raises: OSError.
+        """
+        self._version = version
+        self._rewrite()
+
+    def _take(self, entry: State) -> None:
+        key, known = from_state(entry)
+        before = self._known.get(key, known)
+        self._keep(key, Known(known.wall, known.begun or before.begun, known.result or before.result))
 
     def _keep(self, key: str, known: Known) -> None:
         """As the newest of all."""
@@ -122,19 +127,58 @@ class Results:
         draft = f"{self._path}.draft"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with open(os.open(draft, flags, 0o600), "wb") as file:
-            file.write(json.dumps({"v": VERSION}).encode("ascii") + b"\n")
+            file.write(json.dumps(RESULTS.dump({}, self._version)).encode("ascii") + b"\n")
             for key, known in self._known.items():
-                entry: dict[str, Any] = {"t": known.wall, "key": key}
-                if known.begun:
-                    entry["begun"] = json.loads(known.begun)
-                if known.result:
-                    entry["result"] = json.loads(known.result)
-                file.write(json.dumps(entry).encode("ascii") + b"\n")
+                file.write(self._line(to_state(key, known)))
         os.rename(draft, self._path)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._lines = len(self._known)
+
+    def _line(self, entry: State) -> bytes:
+        return json.dumps(RESULTS.written(entry, self._version)).encode("ascii") + b"\n"
 
     def _give_up_file(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def to_state(key: str, known: Known) -> State:
+    """As stored, in one line."""
+    entry: State = {"t": known.wall, "key": key}
+    if known.begun:
+        entry["begun"] = json.loads(known.begun)
+    if known.result:
+        entry["result"] = json.loads(known.result)
+    return entry
+
+
+def from_state(entry: State) -> tuple[str, Known]:
+    """The inverse of `to_state`; a fact may tell of the beginning or of the end alone.
+
+    Raises: ValueError, KeyError, TypeError or AttributeError for what nobody of this version wrote.
+    """
+    begun = result = ""
+    if "begun" in entry:
+        begun = json.dumps({name: entry["begun"][name] for name in ("id", "verb", "runs")})
+    if "result" in entry:
+        result = json.dumps({**entry["result"], "outcomes": list(entry["result"]["outcomes"])})
+    return str(entry["key"]), Known(float(entry["t"]), begun, result)
+
+
+def entries(path: str) -> Iterator[State]:
+    """The facts of a file, as the newest format has them; torn lines are passed over.
+
+    Raises: UnknownVersion.
+    """
+    version: int | None = None
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        for line in file:
+            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+                entry = json.loads(line)
+                if not isinstance(entry, dict):
+                    continue
+                if RESULTS.key in entry:
+                    version = RESULTS.check(entry[RESULTS.key])
+                elif version is not None:
+                    yield RESULTS.newest(entry, version)

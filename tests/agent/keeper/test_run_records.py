@@ -100,7 +100,7 @@ def test_a_record_with_a_wrong_value_is_set_aside(
     records: RunRecords, run: Run, tmp_path: Path, change: dict[str, object]
 ) -> None:
     path = tmp_path / "runs" / f"{run.stem}.json"
-    path.write_text(json.dumps({**run.to_state(), **change}))
+    path.write_text(json.dumps({"version": 1, **run.to_state(), **change}))
     runs, problems = records.load()
     assert runs == []
     assert len(problems) == 1

@@ -1,5 +1,6 @@
 """The port is held and kept; one gateway at a time; keys that others may read are refused."""
 
+import json
 import os
 import signal
 import socket
@@ -228,16 +229,20 @@ def test_what_connections_leave_in_the_kernel_is_no_obstacle(make: Make) -> None
     second.started[0].listen().close()
 
 
+def port_file(port: int, version: int = 1) -> str:
+    return json.dumps({"version": version, "port": port})
+
+
 def test_a_chosen_port_that_was_taken_meanwhile_is_given_up_at_a_start(make: Make, tmp_path: Path) -> None:
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
         taken = stranger.getsockname()[1]
-        (tmp_path / "port").write_text(str(taken))
+        (tmp_path / "port").write_text(port_file(taken))
         world = make()
         world.open()
         assert world.port != taken
-    assert (tmp_path / "port").read_text() == str(world.port)
+    assert (tmp_path / "port").read_text() == port_file(world.port)
 
 
 def test_a_chosen_port_that_is_lost_to_a_stranger_is_given_up_in_the_end(
@@ -249,7 +254,7 @@ def test_a_chosen_port_that_is_lost_to_a_stranger_is_given_up_in_the_end(
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
         taken = stranger.getsockname()[1]
-        (tmp_path / "port").write_text(str(taken))
+        (tmp_path / "port").write_text(port_file(taken))
         world = make()
         world.open(is_first=False)
         assert world.started == []
@@ -257,7 +262,9 @@ def test_a_chosen_port_that_is_lost_to_a_stranger_is_given_up_in_the_end(
         assert world.port != taken
 
 
-@pytest.mark.parametrize("content", ["", "x", "-7", "99999", "1e3"])
+@pytest.mark.parametrize(
+    "content", ["", "x", "7601", "[]", "{}", port_file(-7), port_file(99999), port_file(7601, version=9)]
+)
 def test_a_broken_port_file_is_no_obstacle(make: Make, tmp_path: Path, content: str) -> None:
     (tmp_path / "port").write_text(content)
     world = make()

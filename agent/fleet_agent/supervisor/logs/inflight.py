@@ -36,13 +36,17 @@ import os
 import struct
 from typing import NamedTuple
 
+from fleet_agent.formats.format import UnknownVersion
+from fleet_agent.formats.table import IN_FLIGHT
+
 HEADER_BYTES = 8192
 CHUNK_BYTES = 65536
 SENTINEL_BYTES = 16
 UNKNOWN_OFFSET = -1
 """The offset of a log that is no regular file."""
 
-_MARK = b"FLT1"
+_NAME = b"FLT"
+_MARK = _NAME + b"%d" % IN_FLIGHT.version
 _NO_MARK = b"\0\0\0\0"
 _FRONT = struct.Struct("=4sII")  # mark, checksum of the rest, length of the rest
 _FIXED = struct.Struct("=IiqqQQ16s")  # n, ansi state, offset, size, device, inode, sentinel
@@ -113,6 +117,12 @@ def sentinels(random_bytes: bytes) -> tuple[bytes, bytes]:
     return random_bytes[:SENTINEL_BYTES], short
 
 
+def version_of(image: bytes) -> int | None:
+    """The format of the chunk that a journal file holds; None when there is no chunk."""
+    number = image[len(_NAME) : len(_MARK)]
+    return int(number) if image.startswith(_NAME) and number.isdigit() else None
+
+
 def decode(image: bytes, boot_id: str) -> InFlight | None:
     """The chunk that a journal file holds; None when there is none, or it is of another boot, or damaged."""
     if len(image) < HEADER_BYTES + CHUNK_BYTES:
@@ -173,6 +183,13 @@ class Journal:
         finally:
             os.close(fd)
         self.left_behind = decode(self._map[:], boot_id)
+        self.unreadable = ""
+        """Why the chunk that is there is of no use, in words."""
+        if (version := version_of(self._map[:HEADER_BYTES])) is not None:
+            try:
+                IN_FLIGHT.check(version)
+            except UnknownVersion as error:
+                self.unreadable = str(error)
         self.data = memoryview(self._map)[HEADER_BYTES:]
         for page in range(0, size, mmap.PAGESIZE):
             self._map[page] = self._map[page]

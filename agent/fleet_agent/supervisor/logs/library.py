@@ -31,7 +31,7 @@ class Library:
         self._followed: dict[int, tuple[LogFile, int]] = {}
         self._answer = answer
         self._around = Surroundings(
-            sidecars=Sidecars(os.path.join(state_dir, "logs")),
+            sidecars=Sidecars(os.path.join(state_dir, "logs"), tell),
             new_id=new_id,
             clock=clock,
             report=lambda path, message, lost: answer(LogTrouble(path, message, lost)),
@@ -53,6 +53,10 @@ class Library:
         if log.users <= 0:
             log.close()
             self._forget_unused(log)
+
+    def write_records_as(self, version: int) -> None:
+        """Go on with the records of the logs in this format; raises: OSError."""
+        self._around.sidecars.write_as(version)
 
     def reopen(self) -> None:
         """Open what the paths name now."""

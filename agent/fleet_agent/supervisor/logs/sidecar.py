@@ -15,12 +15,15 @@ The renames themselves are repeatable: they fill the first gap in .1, .2, ...
 """
 
 import binascii
+import contextlib
 import errno
 import json
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-VERSION = 1
+from fleet_agent.formats.format import UnknownVersion
+from fleet_agent.formats.table import SIDECAR
 
 
 class Segment(NamedTuple):
@@ -47,8 +50,8 @@ class Record(NamedTuple):
     backups: tuple[Segment, ...]
 
     def to_state(self) -> dict[str, Any]:
-        """As stored; version 1."""
-        return {"version": VERSION, **self._asdict(), "backups": [list(segment) for segment in self.backups]}
+        """As stored, in the newest format."""
+        return {**self._asdict(), "backups": [list(segment) for segment in self.backups]}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Record":
@@ -56,8 +59,6 @@ class Record(NamedTuple):
 
         Raises: ValueError, TypeError or KeyError when the state is damaged.
         """
-        if state["version"] != VERSION:
-            raise ValueError(f"version {state['version']!r} is not known")
         length = state["length"]
         return cls(
             path=str(state["path"]),
@@ -105,8 +106,10 @@ def reconcile(
 class Sidecars:
     """The folder of the records."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, tell: Callable[[str], None]) -> None:
         self._folder = folder
+        self._tell = tell
+        self._version = SIDECAR.version
 
     def path_of(self, log_path: str) -> str:
         """Where the record of a log stands."""
@@ -117,10 +120,28 @@ class Sidecars:
         """The record of a log; None when there is none, or none that can be read."""
         try:
             with open(self.path_of(log_path), "rb") as file:
-                record = Record.from_state(json.loads(file.read()))
+                record = Record.from_state(SIDECAR.load(json.loads(file.read())))
+        except UnknownVersion as error:
+            self._tell(f"{self.path_of(log_path)}: {error}; positions in {log_path} begin anew")
+            return None
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return record if record.path == log_path else None
+
+    def write_as(self, version: int) -> None:
+        """Go on in this format, and put all records into it: a supervisor is to come that reads no newer.
+
+        Raises: OSError.
+        """
+        self._version = version
+        if not os.path.isdir(self._folder):
+            return
+        for name in os.listdir(self._folder):
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                if name.endswith(".json"):
+                    with open(os.path.join(self._folder, name), "rb") as file:
+                        record = Record.from_state(SIDECAR.load(json.loads(file.read())))
+                    self.save(record)
 
     def save(self, record: Record) -> None:
         """Replace the record of a log.
@@ -128,7 +149,8 @@ class Sidecars:
         Raises: OSError.
         """
         path = self.path_of(record.path)
-        body = json.dumps(record.to_state(), separators=(",", ":")).encode("ascii")
+        state = SIDECAR.dump(record.to_state(), self._version)
+        body = json.dumps(state, separators=(",", ":")).encode("ascii")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         try:
             fd = os.open(path + ".new", flags, 0o600)

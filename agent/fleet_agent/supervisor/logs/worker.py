@@ -106,6 +106,10 @@ class LogWorker:
         """Add the supervisor's own words to the log of the latest run, or to `log` where none is open."""
         self._command(self._write, process, stream, data, log)
 
+    def write_records_as(self, version: int) -> None:
+        """Go on with the records of the logs in this format: a supervisor is to come that reads no newer."""
+        self._command(self._library.write_records_as, version)
+
     def reopen(self) -> None:
         """Close and open every log, as after somebody else rotated them."""
         self._command(self._library.reopen)
@@ -209,6 +213,8 @@ class LogWorker:
     # ------------------------------------------------------------ runs
 
     def _recover(self) -> None:
+        if self._journal.unreadable:
+            self._tell(f"{self._journal.unreadable}; what was in flight is lost")
         chunk, self._journal.left_behind = self._journal.left_behind, None
         if chunk is not None and chunk.was_read_for_certain:
             self._finish(chunk)

@@ -24,7 +24,7 @@ class World:
 
     def log(self, maxbytes: int = 0, backups: int = 3, path: str = "", is_auto: bool = False) -> LogFile:
         around = Surroundings(
-            sidecars=Sidecars(str(self.folder / "state")),
+            sidecars=Sidecars(str(self.folder / "state"), self.told.append),
             new_id=self._new_id,
             clock=lambda: self.now,
             report=lambda path, message, lost: self.trouble.append((path, message, lost)),

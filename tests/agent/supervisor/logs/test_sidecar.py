@@ -12,7 +12,7 @@ CLOSING = RECORD._replace(length=30)
 
 @pytest.mark.parametrize("record", [RECORD, CLOSING])
 def test_a_record_survives_the_disk(tmp_path: Path, record: Record) -> None:
-    sidecars = Sidecars(str(tmp_path / "logs"))
+    sidecars = Sidecars(str(tmp_path / "logs"), print)
     assert sidecars.load(record.path) is None
     sidecars.save(record)
     assert sidecars.load(record.path) == record
@@ -24,14 +24,14 @@ def test_a_record_survives_the_disk(tmp_path: Path, record: Record) -> None:
     "text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"version": 2}', b'{"version": 1}', b"[" * 100_000]
 )
 def test_a_damaged_record_is_none(tmp_path: Path, text: bytes) -> None:
-    sidecars = Sidecars(str(tmp_path))
+    sidecars = Sidecars(str(tmp_path), print)
     with open(sidecars.path_of("/l/x"), "wb") as file:
         file.write(text)
     assert sidecars.load("/l/x") is None
 
 
 def test_a_record_of_another_path_is_none(tmp_path: Path) -> None:
-    sidecars = Sidecars(str(tmp_path))
+    sidecars = Sidecars(str(tmp_path), print)
     sidecars.save(RECORD)
     os.rename(sidecars.path_of(RECORD.path), sidecars.path_of("/l/x"))
     assert sidecars.load("/l/x") is None

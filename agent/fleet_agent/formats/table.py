@@ -1,0 +1,19 @@
+"""Every format in which an agent keeps state. Whoever keeps a file takes its number from here."""
+
+from fleet_agent.formats.format import Format
+from fleet_agent.formats.held import RUN_RECORD
+
+JOURNAL = Format("journal", "the event journal", key="v")
+RESULTS = Format("results", "the file of earlier operations", key="v")
+ACTIVE = Format("active", "the configuration in force", key="v")
+EPOCHS = Format("epochs", "the file of controllers' epochs")
+SIDECAR = Format("sidecar", "the record of a log")
+IN_FLIGHT = Format("in_flight", "the in-flight journal")
+PORT = Format("port", "the number of the port", is_vital=False)
+ENDPOINT = Format("endpoint", "the announcement of the addresses", is_vital=False)
+
+FORMATS = {
+    format_.name: format_
+    for format_ in (RUN_RECORD, JOURNAL, RESULTS, ACTIVE, EPOCHS, SIDECAR, IN_FLIGHT, PORT, ENDPOINT)
+}
+"""All of them, by name."""
