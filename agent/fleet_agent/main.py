@@ -17,6 +17,9 @@ usage: fleet-agent COMMAND [OPTION...]
   detach                            end the agent and leave its programs running
   stop                              stop all programs in order and end the agent
   leave                             detach, or stop when this host is going down
+  pid                               print the agent's pid; its exit code says whether it answers
+  unit [-c FILE]                    print a systemd unit for this installation
+  init-script [-c FILE]             print an init script for hosts without systemd
   version                           print the version
   help                              print this
 """
@@ -38,6 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fleet_agent.commands import ending  # noqa: PLC0415
 
         return ending.run(command, words[1:], os.environ)
+    if command == "pid":
+        from fleet_agent.commands import pid  # noqa: PLC0415
+
+        return pid.run(words[1:], os.environ)
+    if command in ("unit", "init-script"):
+        from fleet_agent.commands import install  # noqa: PLC0415
+
+        return install.run(command, words[1:], os.environ)
     if command in ("version", "--version", "-v"):
         sys.stdout.write(VERSION + "\n")
         return 0

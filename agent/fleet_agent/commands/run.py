@@ -32,7 +32,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """
     try:
         options = parse(arguments)
-        configuration = options.configuration or _search()
+        configuration = options.configuration or find_configuration()
         paths = agent_paths(options.state_dir or None, os.geteuid(), environ)
         locks = folders.prepare(paths)
     except FleetError as error:
@@ -78,7 +78,11 @@ def supervisor_argv(python: str, configuration: str, state_dir: str) -> list[str
     return [*argv, "--state-dir", os.path.abspath(state_dir)] if state_dir else argv
 
 
-def _search() -> str:
+def find_configuration() -> str:
+    """The configuration to use when none is named, as supervisord looks for it.
+
+    Raises: NotFound naming where it was looked for.
+    """
     from fleet_agent.config.search import search  # noqa: PLC0415 - only when no file is named
 
     candidates = search(os.path.dirname(sys.argv[0]), os.getcwd())

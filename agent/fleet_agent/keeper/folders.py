@@ -2,11 +2,15 @@
 
 import fcntl
 import os
+import signal
 import stat
 import time
 
 from fleet_api.errors import Conflict, Denied
 from fleet_api.paths import AgentPaths
+
+from fleet_agent.keeper import procfs
+from fleet_agent.keeper.notes import say
 
 FOLDERS = ("fifos", "runs")
 """Below the runtime folder, in this order."""
@@ -71,9 +75,14 @@ def prepare(paths: AgentPaths) -> Locks:
         )
     runtime = Lock(os.path.join(paths.runtime, "agent.lock"))
     end = time.monotonic() + _LEFTOVER_SECONDS
+    may_kill = True
     while not runtime.take():
         if time.monotonic() > end:
             holder = runtime.holder()
+            if may_kill and _kill_orphan(runtime):
+                may_kill = False
+                end += _LEFTOVER_SECONDS
+                continue
             runtime.close()
             state.close()
             raise Conflict(
@@ -124,6 +133,29 @@ def _has_open(pid: int, known: os.stat_result) -> bool:
         if (found.st_dev, found.st_ino) == (known.st_dev, known.st_ino):
             return True
     return False
+
+
+def _kill_orphan(lock: Lock) -> bool:
+    """Kill a supervisor that has this lock, outlived its keeper and is stuck: it is of no use any more."""
+    known = os.fstat(lock.fd)
+    try:
+        pid = int(lock.holder())
+        pidfd = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return False
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            is_supervisor = b"/supervisor/main.py\0" in file.read()
+        found = procfs.stat(pid)
+        if not is_supervisor or found is None or _has_open(found.parent, known) or not _has_open(pid, known):
+            return False
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except OSError:
+        return False
+    finally:
+        os.close(pidfd)
+    say(f"killed the supervisor (pid {pid}) of an earlier agent, which did not leave")
+    return True
 
 
 def make(path: str) -> None:

@@ -26,6 +26,7 @@ class Stat(NamedTuple):
     group: int
     ticks: int
     status: int
+    parent: int
 
     @property
     def is_alive(self) -> bool:
@@ -47,7 +48,7 @@ def stat(pid: int) -> Stat | None:
         os.close(fd)
     # The name in parentheses may hold blanks and parentheses of its own.
     fields = data[data.rindex(b")") + 2 :].split()
-    return Stat(fields[0].decode("ascii"), int(fields[2]), int(fields[19]), int(fields[49]))
+    return Stat(fields[0].decode("ascii"), int(fields[2]), int(fields[19]), int(fields[49]), int(fields[1]))
 
 
 def status_of_dead(pid: int, ticks: int, pidfd: int) -> int | None:

@@ -1,6 +1,7 @@
 """The agent's folders: private, locked, and refused by name where they are not ours."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.descriptors import open_below
-from fakes.supervised_keeper import SupervisedKeeper
+from fakes.supervised_keeper import SupervisedKeeper, is_alive
 from fleet_agent.keeper import folders
 from fleet_api.errors import Conflict, Denied
 from fleet_api.paths import AgentPaths, agent_paths
@@ -127,3 +128,41 @@ def test_two_keepers_on_one_state_folder(keeper: SupervisedKeeper, tmp_path: Pat
         assert second.wait() == 1
         assert f"an agent (pid {keeper.process.pid}) already runs" in second.said()
     assert keeper.process.poll() is None
+
+
+# Takes the lock of argv[1], tells its pid, and is then as stuck as can be.
+STUCK = "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDWR); fcntl.flock(fd, fcntl.LOCK_EX); \
+os.pwrite(fd, b'%d' % os.getpid(), 0); print(os.getpid(), flush=True); time.sleep(1000)"
+
+
+@pytest.mark.parametrize("has_keeper", [False, True])
+def test_a_stuck_supervisor_without_keeper_gives_way(
+    paths: AgentPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_keeper: bool
+) -> None:
+    give_up(folders.prepare(paths))
+    monkeypatch.setattr(folders, "_LEFTOVER_SECONDS", 0.3)
+    main = tmp_path / "supervisor" / "main.py"
+    main.parent.mkdir()
+    main.write_text(STUCK)
+    lock = f"{paths.runtime}/agent.lock"
+    # The shell stands for a keeper that has the lock, too, or is gone.
+    script = 'exec 9<>"$2"; "$0" "$1" "$2" & wait' if has_keeper else '"$0" "$1" "$2" &'
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", script, sys.executable, str(main), lock], stdout=subprocess.PIPE
+    )
+    assert shell.stdout is not None
+    pid = int(shell.stdout.readline())
+    try:
+        if has_keeper:
+            with pytest.raises(Conflict, match=f"pid {pid}"):
+                folders.prepare(paths)
+            assert is_alive(pid)
+        else:
+            shell.wait()
+            give_up(folders.prepare(paths))
+            assert not is_alive(pid)
+    finally:
+        if is_alive(pid):
+            os.kill(pid, signal.SIGKILL)
+        shell.wait()
+        shell.stdout.close()
