@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fleet_agent.commands import run  # noqa: PLC0415
 
         return run.run(words[1:], os.environ)
+    if command == "succeed":
+        from fleet_agent.commands import succeed  # noqa: PLC0415
+
+        return succeed.run(words[1:], os.environ)
     if command == "check":
         from fleet_agent.commands import check  # noqa: PLC0415
 

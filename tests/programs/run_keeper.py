@@ -7,6 +7,7 @@ import resource
 import sys
 
 from fleet_agent.keeper import folders
+from fleet_agent.keeper.handover import Version
 from fleet_agent.keeper.keeper import Keeper
 from fleet_agent.keeper.notify import ServiceManager
 from fleet_api.errors import FleetError
@@ -21,6 +22,12 @@ except FleetError as error:
     sys.exit(str(error))
 manager = ServiceManager(os.environ, os.getpid())
 keeper = Keeper(
-    paths.runtime, sys.argv[3:], locks.runtime, dict(os.environb), manager, kill_seconds=float(sys.argv[2])
+    paths.runtime,
+    Version(sys.argv[3:], []),
+    locks,
+    dict(os.environb),
+    manager,
+    kill_seconds=float(sys.argv[2]),
 )
-sys.exit(keeper.run())
+keeper.begin()
+sys.exit(keeper.hold())

@@ -10,6 +10,7 @@ from fleet_api.errors import BadRequest, FleetError, NotFound
 from fleet_api.paths import agent_paths
 
 from fleet_agent.keeper import folders
+from fleet_agent.keeper.handover import Version
 from fleet_agent.keeper.keeper import Keeper
 from fleet_agent.keeper.notify import ServiceManager
 
@@ -39,10 +40,12 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         hint = f" ({error.hint})" if error.hint else ""
         sys.stderr.write(f"fleet-agent: {error.message}{hint}\n")
         return BAD_USE
-    _raise_open_files()
-    argv = supervisor_argv(sys.executable, os.path.abspath(configuration), options.state_dir)
+    raise_open_files()
+    version = version_of(sys.executable, os.path.abspath(configuration), options.state_dir)
     manager = ServiceManager(os.environ, os.getpid())
-    return Keeper(paths.runtime, argv, locks.runtime, dict(os.environb), manager).run()
+    keeper = Keeper(paths.runtime, version, locks, dict(os.environb), manager)
+    keeper.begin()
+    return keeper.hold()
 
 
 def parse(arguments: Sequence[str], command: str = "run", fields: Mapping[str, str] = FIELDS) -> Options:
@@ -70,12 +73,13 @@ def parse(arguments: Sequence[str], command: str = "run", fields: Mapping[str, s
     return options
 
 
-def supervisor_argv(python: str, configuration: str, state_dir: str) -> list[str]:
-    """The command line of the supervisor; its end of the link is descriptor 3."""
+def version_of(python: str, configuration: str, state_dir: str) -> Version:
+    """How this version's supervisor (its end of the link is descriptor 3) and keeper are started."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    main = os.path.join(package, "supervisor", "main.py")
-    argv = [python, "-P", main, "--link-fd", "3", "--config", configuration]
-    return [*argv, "--state-dir", os.path.abspath(state_dir)] if state_dir else argv
+    supervisor = [python, "-P", os.path.join(package, "supervisor", "main.py"), "--link-fd", "3"]
+    keeper = [python, "-P", os.path.join(package, "main.py"), "succeed"]
+    options = ["--config", configuration, *(["--state-dir", os.path.abspath(state_dir)] if state_dir else [])]
+    return Version([*supervisor, *options], [*keeper, *options])
 
 
 def find_configuration() -> str:
@@ -96,7 +100,7 @@ def find_configuration() -> str:
     )
 
 
-def _raise_open_files() -> None:
+def raise_open_files() -> None:
     """Three descriptors for each child: the keeper takes all it may have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:

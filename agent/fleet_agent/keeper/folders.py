@@ -25,6 +25,13 @@ class Lock:
         self.path = path
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
+    @classmethod
+    def inherited(cls, path: str, fd: int) -> "Lock":
+        """The lock of the program that was in this process before."""
+        lock = cls.__new__(cls)
+        lock.path, lock.fd = path, fd
+        return lock
+
     def take(self) -> bool:
         """Lock it, unless another has it."""
         try:
@@ -53,6 +60,14 @@ class Locks:
     def __init__(self, state: Lock, runtime: Lock) -> None:
         self.state = state
         self.runtime = runtime
+
+
+def inherited(paths: AgentPaths, state_fd: int, runtime_fd: int) -> Locks:
+    """The locks of the program that was in this process before."""
+    return Locks(
+        Lock.inherited(os.path.join(paths.state, "agent.lock"), state_fd),
+        Lock.inherited(os.path.join(paths.runtime, "agent.lock"), runtime_fd),
+    )
 
 
 def prepare(paths: AgentPaths) -> Locks:

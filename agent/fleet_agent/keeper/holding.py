@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from fleet_agent.keeper import adopt, fifos, procfs, spawn
@@ -72,6 +72,28 @@ class Holding:
                 self._records.remove(run)
         self._sweep()
         return [run for run in self._runs.values() if run.pidfd >= 0]
+
+    def take_over(self, runs: Iterable[Run]) -> None:
+        """Go on with what another keeper held in this process; those with a `pidfd` are to be watched."""
+        for run in runs:
+            run.boot_id = self._boot_id
+            self._runs[run.process, run.run] = run
+            if run.status is None and run.pidfd < 0:
+                self._by_pid[run.pid] = run
+
+    @contextmanager
+    def handed_over(self) -> Iterator[list[Run]]:
+        """All runs with everything on record, their ends in the table of open files meanwhile."""
+        self.write_some(len(self._unwritten))
+        for run in self._runs.values():
+            self._pick_up(run)
+        yield list(self._runs.values())
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Put all ends out of the way again."""
+        for run in self._runs.values():
+            self._lay_down(run)
 
     def start(self, request: Spawn) -> tuple[Spawned, Run] | SpawnFailed | None:
         """Start a run; None when it is held already, since there is never a second copy."""

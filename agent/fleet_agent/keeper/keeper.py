@@ -8,22 +8,24 @@ import math
 import os
 import select
 import signal
-import socket
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType
 
 from fleet_api.frames import Frame
 
-from fleet_agent.keeper import offices, procfs
-from fleet_agent.keeper.folders import Lock
+from fleet_agent.keeper import offices
+from fleet_agent.keeper.folders import Locks
+from fleet_agent.keeper.handover import Action, Version
 from fleet_agent.keeper.holding import Holding
 from fleet_agent.keeper.notes import say
 from fleet_agent.keeper.notify import Beat, ServiceManager
 from fleet_agent.keeper.run_records import Run
-from fleet_agent.keeper.spawn import HANDLED_SIGNALS, Spare, start_office, take_low_numbers
-from fleet_agent.keeper.supervisor_link import SupervisorLink
+from fleet_agent.keeper.spawn import HANDLED_SIGNALS, Spare, take_low_numbers
+from fleet_agent.keeper.succession import Succession, SupervisorLeft, replace_process
+from fleet_agent.keeper.succession import write as write_succession
+from fleet_agent.keeper.supervisors import Supervisors
 from fleet_agent.link import messages
 from fleet_agent.link.channel import Received
 
@@ -44,80 +46,112 @@ _ASKED = {
 
 
 class Keeper:
-    """One keeper: `run` returns the exit code of the agent.
+    """One keeper: `begin`, or `take_over` and `go_on` where another version left its place, then `hold`.
 
-    `supervisor_argv` is started with its end of the link as descriptor 3 and the lock as 4.
+    A supervisor is started with its end of the link as descriptor 3 and the runtime lock as 4.
     """
 
     def __init__(
         self,
         runtime: str,
-        supervisor_argv: Sequence[str],
-        lock: Lock,
+        version: Version,
+        locks: Locks,
         environ: Mapping[bytes, bytes],
         manager: ServiceManager,
         kill_seconds: float = KILL_SECONDS,
     ) -> None:
         take_low_numbers()
-        self._supervisor_argv = supervisor_argv
-        self._lock = lock
+        self._locks = locks
         self._manager = manager
         self._kill_seconds = kill_seconds
+        self._epoll = select.epoll()
         self._spare = Spare()
         self._holding = Holding(runtime, environ, self._spare)
-        self._supervisor = offices.SupervisorLife()
+        self._supervisors = Supervisors(version, locks, self._spare, self._epoll, self._holding)
         self._gateways = offices.Gateways(self._spare, environ)
-        self._boot_id = procfs.boot_id()
         self._exit_code: int | None = None
         # Set by Leave: the code to end with as soon as supervisor and gateway are gone.
         self._leaving: int | None = None
-        self._stop_asked = False
         self._failures_since_stop = 0
         self._is_stopping_alone = False
         self._signals: deque[int] = deque()
         self._deadlines: dict[str, float] = {}
-        self._link: SupervisorLink | None = None
-        self._epoll = select.epoll()
         self._adopted: dict[int, Run] = {}
+        self._woken = -1
 
-    def run(self) -> int:
-        """Hold until told to leave; the exit code."""
-        woken = self._catch_signals()
-        for run in self._holding.adopt():
-            self._adopted[run.pidfd] = run
-            self._epoll.register(run.pidfd, select.EPOLLIN)
+    def begin(self) -> None:
+        """Adopt what an earlier keeper has left running, and start a supervisor."""
+        self._woken = self._catch_signals()
+        self._watch_adopted(self._holding.adopt())
         self._start_supervisor()
+
+    def take_over(self, left: Succession) -> None:
+        """Learn what the keeper that was in this process before knew; nothing in the world changes yet."""
+        self._holding.take_over(left.runs)
+        self._gateways.take_over(left.gateway, left.leaving)
+        self._supervisors.take_over(left)
+
+    def go_on(self, left: Succession) -> None:
+        """Go on after `take_over`, with the supervisor that waits or with a new one."""
+        self._woken = self._catch_signals()
+        self._watch_adopted([run for run in left.runs if run.pidfd >= 0])
+        if left.supervisor.pid:
+            self._supervisors.meet(left.supervisor)
+        else:
+            self._start_supervisor()
+        self._holding.tidy()
+        # The signals that told of deaths meanwhile went to nobody.
+        self._reap()
+
+    def hold(self) -> int:
+        """Hold until told to leave; the exit code."""
         while self._exit_code is None:
-            self._turn(woken)
+            self._turn()
         self._holding.leave()
         return self._exit_code
 
-    def _turn(self, woken: int) -> None:
+    def _watch_adopted(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            self._adopted[run.pidfd] = run
+            self._epoll.register(run.pidfd, select.EPOLLIN)
+
+    def _turn(self) -> None:
         for fd, _ in self._epoll.poll(self._timeout()):
-            if fd == woken:
-                _drain(woken)
+            if fd == self._woken:
+                _drain(self._woken)
                 # Only now: the kernel looks through every child that we have.
                 self._reap()
             elif fd in self._adopted:
                 self._adopted_ended(fd)
+            elif fd == self._supervisors.waiting_fd:
+                self._supervisors.waiting_spoke()
         while self._signals:
             self._asked(self._signals.popleft())
         self._handle_some()
         self._meet_deadlines()
-        if self._link is not None:
-            self._link.go_on()
-            if self._link.failure:
-                self._break_link(self._link.failure)
-            elif self._link.is_ended:
+        link = self._supervisors.link
+        if link is not None:
+            link.go_on()
+            if link.failure:
+                self._break_link(link.failure)
+            elif link.is_ended:
                 self._close_link()
-                self._deadlines["linkless"] = time.monotonic() + offices.LEAVING_SECONDS
-        if self._link is None or not self._link.has_waiting:
+                self._supervisors.due["linkless"] = time.monotonic() + offices.LEAVING_SECONDS
+        if link is None or not link.has_waiting:
             self._holding.write_some(_RECORDS_PER_TURN)
 
     def _timeout(self) -> float | None:
-        if self._holding.has_unwritten or (self._link is not None and self._link.has_waiting):
+        link = self._supervisors.link
+        if self._holding.has_unwritten or (link is not None and link.has_waiting):
             return 0.0
-        due = min([*self._deadlines.values(), *self._gateways.kills_due, self._manager.due])
+        due = min(
+            [
+                *self._deadlines.values(),
+                *self._supervisors.due.values(),
+                *self._gateways.kills_due,
+                self._manager.due,
+            ]
+        )
         return max(0.0, due - time.monotonic()) if due < math.inf else None
 
     # ------------------------------------------------------------ signals
@@ -143,13 +177,13 @@ class Keeper:
         name = signal.Signals(number).name
         what = _ASKED[signal.Signals(number)]
         if what == "stop":
-            self._stop_asked = True
+            self._supervisors.stop_asked = True
             self._manager.tell(f"stopping everything in order, asked by {name}", "STOPPING=1")
-            if "supervisor" in self._deadlines:
-                self._deadlines["supervisor"] = time.monotonic()
+            if "start" in self._supervisors.due:
+                self._supervisors.due["start"] = time.monotonic()
         elif what == "detach":
             # The supervisor detaches when its logs are written; one that is stuck is not waited for.
-            patience = offices.DETACH_SECONDS if self._supervisor.is_ready else 0.0
+            patience = offices.DETACH_SECONDS if self._supervisors.life.is_ready else 0.0
             self._deadlines["detach"] = time.monotonic() + patience
         self._tell(messages.Asked(what, name))
 
@@ -163,8 +197,10 @@ class Keeper:
                 return
             if pid == 0:
                 return
-            if pid == self._supervisor.pid:
+            if pid == self._supervisors.pid:
                 self._supervisor_ended(status)
+            elif self._supervisors.other_ended(pid, status):
+                continue
             elif self._gateways.ended(pid):
                 self._tell(messages.GatewayEnded(pid, status))
                 self._finish_leaving()
@@ -186,53 +222,29 @@ class Keeper:
     # ------------------------------------------------------------ supervisor
 
     def _start_supervisor(self) -> None:
-        for name in ("supervisor", "linkless"):
-            self._deadlines.pop(name, None)
-        self._supervisor.number += 1
-        try:
-            ours, pid = self._start_with_link()
-        except OSError as error:
-            say(f"cannot start the supervisor ({self._supervisor_argv[0]}): {error.strerror}")
-            self._supervisor.started(0, time.monotonic())
+        if not self._supervisors.start():
             self._plan_supervisor()
-            return
-        self._lock.tell(pid)
-        self._supervisor.started(pid, time.monotonic())
-        asked = ["stop"] if self._stop_asked else []
-        hello = messages.Hello(
-            messages.PROTOCOL_VERSION, os.getpid(), self._boot_id, self._supervisor.number, asked
-        )
-        self._link = SupervisorLink(ours, self._epoll, hello, self._holding)
-
-    def _start_with_link(self) -> tuple[socket.socket, int]:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                return ours, start_office(
-                    self._supervisor_argv, [theirs.fileno(), self._lock.fd], self._spare
-                )
-            except OSError:
-                ours.close()
-                raise
 
     def _supervisor_ended(self, status: int) -> None:
-        pid, self._supervisor.pid = self._supervisor.pid, 0
-        if self._link is not None:
+        pid = self._supervisors.pid
+        for received in self._supervisors.ended():
             # What it asked before it ended counts.
-            for received in self._link.last_messages():
-                self._handle(received)
+            self._handle(received)
         self._close_link()
         if self._leaving is not None:
             self._finish_leaving()
             return
         if self._exit_code is not None:
             return
+        if self._supervisors.present_ended() is Action.SWITCH:
+            self._supervisors.switch(self._succeed)
+            return
         words = f"the supervisor (pid {pid}) {offices.describe_status(status)}"
         say(words)
         self._manager.tell(f"{words}; the children run on")
         if (
             os.waitstatus_to_exitcode(status) == offices.BAD_CONFIGURATION
-            and not self._supervisor.was_ever_ready
+            and not self._supervisors.life.was_ever_ready
             and self._holding.is_empty
         ):
             self._exit_code = offices.BAD_CONFIGURATION
@@ -240,14 +252,14 @@ class Keeper:
         self._plan_supervisor()
 
     def _plan_supervisor(self) -> None:
-        pause = self._supervisor.ended(time.monotonic())
-        if self._stop_asked:
-            pause = min(pause, offices.STOPPING_PAUSE_SECONDS)
+        longest_pause = math.inf
+        if self._supervisors.stop_asked:
+            longest_pause = offices.STOPPING_PAUSE_SECONDS
             self._failures_since_stop += 1
             if self._failures_since_stop >= offices.FAILURES_BEFORE_STOPPING_ALONE:
                 self._stop_alone()
                 return
-        self._deadlines["supervisor"] = time.monotonic() + pause
+        self._supervisors.plan(longest_pause, self._succeed)
 
     def _stop_alone(self) -> None:
         living = self._holding.living
@@ -259,29 +271,60 @@ class Keeper:
         self._holding.signal_all(signal.SIGTERM)
         self._deadlines["kill"] = time.monotonic() + self._kill_seconds
 
+    # ------------------------------------------------------------ another version
+
+    def _succession(self, supervisor: SupervisorLeft, runs: list[Run]) -> Succession:
+        supervisors = self._supervisors
+        return Succession(
+            version=supervisors.version,
+            before=supervisors.before,
+            upgrade=supervisors.upgrade,
+            reverted=supervisors.reverted,
+            locks=(self._locks.state.fd, self._locks.runtime.fd),
+            runs=runs,
+            kept=[(name, fd, note) for name, (fd, note) in supervisors.kept.items()],
+            supervisor=supervisor,
+            gateway=self._gateways.pid,
+            leaving=self._gateways.leaving,
+            stop_asked=supervisors.stop_asked,
+        )
+
+    def _succeed(self, argv: list[str], supervisor: SupervisorLeft) -> str:
+        """Become the keeper of this command line; returns, with the reason, only when that fails."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+        with self._holding.handed_over() as runs:
+            try:
+                replace_process(
+                    argv, {**os.environ, **self._manager.variables}, self._succession(supervisor, runs)
+                )
+            except OSError as error:
+                return f"{argv[0]}: {error.strerror}"
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def _state_to_check(self) -> int:
+        with self._holding.handed_over() as runs:
+            return write_succession(self._succession(self._supervisors.nobody, runs))
+
     # ------------------------------------------------------------ link
 
     def _tell(self, message: messages.ToSupervisor, fds: Sequence[int] = ()) -> None:
-        if self._link is not None:
-            self._link.tell(message, fds)
+        self._supervisors.tell(message, fds)
 
     def _close_link(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._supervisors.close_link():
             self._manager.pause()
             self._gateways.link_ended(time.monotonic())
 
     def _break_link(self, reason: str) -> None:
         self._close_link()
-        if self._supervisor.pid:
-            say(f"the supervisor (pid {self._supervisor.pid}) is killed: {reason}")
-            os.kill(self._supervisor.pid, signal.SIGKILL)
+        self._supervisors.kill(reason)
 
     def _handle_some(self) -> None:
         # Deaths are told between any few requests, however many come at once.
         for _ in range(_FRAMES_PER_TURN):
-            received = self._link.next_message() if self._link is not None else None
+            link = self._supervisors.link
+            received = link.next_message() if link is not None else None
             if received is None:
                 return
             self._handle(received)
@@ -291,6 +334,8 @@ class Keeper:
             message = messages.from_frame(received.frame)
             if isinstance(message, messages.StartGateway):
                 self._start_gateway(message, received.fds)
+            elif isinstance(message, messages.Keep):
+                self._supervisors.keep(message, received.fds)
             else:
                 self._carry_out(message, received.frame)
         except (TypeError, ValueError, AttributeError) as error:
@@ -308,11 +353,15 @@ class Keeper:
         elif isinstance(message, messages.Release):
             self._holding.release(message.process, message.run)
         elif isinstance(message, messages.Ready):
-            self._supervisor.ready()
-            words = f"supervising (supervisor pid {self._supervisor.pid})"
+            self._supervisors.ready()
+            words = f"supervising (supervisor pid {self._supervisors.pid})"
             self._manager.ready(time.monotonic(), words)
         elif isinstance(message, messages.Pong):
             self._manager.answered(time.monotonic())
+        elif isinstance(message, messages.Replace):
+            self._supervisors.replace(message, self._state_to_check)
+        elif isinstance(message, messages.Prepared):
+            return
         elif isinstance(message, messages.Leave):
             self._leave(int(message.code))
         elif isinstance(message, messages.Detach):
@@ -330,7 +379,7 @@ class Keeper:
             self._tell(spawned, run.ends)
 
     def _start_gateway(self, request: messages.StartGateway, fds: Sequence[int]) -> None:
-        if not self._supervisor.pid:
+        if not self._supervisors.pid:
             return
         try:
             pid = self._gateways.start(request.argv, fds)
@@ -355,22 +404,22 @@ class Keeper:
         self._finish_leaving()
 
     def _finish_leaving(self) -> None:
-        if self._leaving is not None and not self._supervisor.pid and self._gateways.is_gone:
+        if self._leaving is not None and not self._supervisors.pid and self._gateways.is_gone:
             self._exit_code = self._leaving
 
     def _meet_deadlines(self) -> None:
         now = time.monotonic()
         for name in [name for name, due in self._deadlines.items() if due <= now]:
             del self._deadlines[name]
-            if name == "supervisor":
-                self._start_supervisor()
-            elif name == "kill":
+            if name == "kill":
                 self._holding.signal_all(signal.SIGKILL)
             elif name == "detach":
                 say("the supervisor does not detach in time; leaves without it")
                 self._leave(0)
-            elif self._supervisor.pid:
-                os.kill(self._supervisor.pid, signal.SIGKILL)
+            else:
+                self._supervisors.kill("it does not leave")
+        if self._supervisors.meet_deadlines(now):
+            self._start_supervisor()
         self._gateways.end_late(now)
         beat = self._manager.beat(now)
         if beat is Beat.ASK:

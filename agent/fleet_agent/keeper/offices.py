@@ -46,7 +46,8 @@ def describe_status(status: int) -> str:
 class SupervisorLife:
     """One start after the other of the supervisor.
 
-    `number` counts starts, `young_deaths` those deaths in a row that came within `YOUNG_SECONDS`.
+    `number` counts starts, `young_deaths` those deaths in a row that came within `YOUNG_SECONDS`; `lived`
+    tells how many seconds the last one did.
     """
 
     def __init__(self) -> None:
@@ -56,6 +57,7 @@ class SupervisorLife:
         self.is_ready = False
         self.was_ever_ready = False
         self._started = 0.0
+        self.lived = 0.0
 
     def started(self, pid: int, now: float) -> None:
         """Note a start."""
@@ -72,7 +74,8 @@ class SupervisorLife:
         """Note its end; the seconds to wait before the next start."""
         self.pid = 0
         self.is_ready = False
-        self.young_deaths = self.young_deaths + 1 if now - self._started < YOUNG_SECONDS else 0
+        self.lived = now - self._started
+        self.young_deaths = self.young_deaths + 1 if self.lived < YOUNG_SECONDS else 0
         return pause_before_restart(self.young_deaths)
 
 
@@ -105,6 +108,11 @@ class Gateways:
             self.end_late(time.monotonic())
         self.pid = spawn.start_office(argv, fds, self._spare, self._environ)
         return self.pid
+
+    def take_over(self, pid: int, leaving: Mapping[int, float]) -> None:
+        """Go on with those of an earlier keeper in this process."""
+        self.pid = pid
+        self.leaving = dict(leaving)
 
     def ended(self, pid: int) -> bool:
         """Whether this pid was one of ours; it is forgotten."""

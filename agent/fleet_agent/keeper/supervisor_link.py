@@ -21,7 +21,12 @@ class SupervisorLink:
     the supervisor gave it up."""
 
     def __init__(
-        self, sock: socket.socket, epoll: select.epoll, hello: messages.Hello, holding: Holding
+        self,
+        sock: socket.socket,
+        epoll: select.epoll,
+        hello: messages.Hello,
+        kept: Iterable[tuple[messages.Kept, int]],
+        holding: Holding,
     ) -> None:
         self._channel = Channel(sock)
         self._epoll = epoll
@@ -36,6 +41,8 @@ class SupervisorLink:
             run.is_told = False
         epoll.register(sock.fileno(), self._watched)
         self._send(hello)
+        for message, fd in kept:
+            self._send(message, [fd])
         self.go_on()
 
     def fileno(self) -> int:

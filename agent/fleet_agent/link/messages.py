@@ -65,6 +65,32 @@ class Detach(NamedTuple):
     """End, and leave the children running."""
 
 
+class Prepared(NamedTuple):
+    """The supervisor has been started and waits for its Hello; the first message of each."""
+
+
+class Keep(NamedTuple):
+    """Hold the one descriptor that comes with this for the supervisors to come, in place of one of this name.
+
+    `note` is given back beside it.
+    """
+
+    name: str
+    note: str = ""
+
+
+class Replace(NamedTuple):
+    """Put another version in the place of this supervisor and, with `keeper_argv`, of the keeper.
+
+    The keeper answers with Yield once the other is prepared, or with ReplaceFailed, and then nothing has
+    happened.
+    """
+
+    upgrade: str
+    supervisor_argv: list[str]
+    keeper_argv: list[str] = []  # noqa: RUF012
+
+
 class Ready(NamedTuple):
     """The supervisor is up: its door answers."""
 
@@ -86,6 +112,17 @@ class Hello(NamedTuple):
     supervisor_number: int
     # Requests that came by signal and have not been answered by an end: see Asked.what.
     asked: list[str]
+    # The upgrade that this supervisor was started for, or that ended with this one being started again
+    # for the reason in `reverted`.
+    upgrade: str = ""
+    reverted: str = ""
+
+
+class Kept(NamedTuple):
+    """A descriptor that an earlier supervisor gave to keep comes with this; it follows Hello."""
+
+    name: str
+    note: str = ""
 
 
 class Child(NamedTuple):
@@ -167,6 +204,19 @@ class GatewayEnded(NamedTuple):
     status: int
 
 
+class Yield(NamedTuple):
+    """The successor is prepared: leave at once, and leave everything as it stands."""
+
+    upgrade: str
+
+
+class ReplaceFailed(NamedTuple):
+    """The other version does not start; everything stays as it is."""
+
+    upgrade: str
+    reason: str
+
+
 class Asked(NamedTuple):
     """The agent was asked by a signal: stop, reload, reopen or detach. `signal` is its name."""
 
@@ -178,7 +228,9 @@ class Ping(NamedTuple):
     """Answer with Pong: a service manager wants to know whether we are alive."""
 
 
-ToKeeper = Spawn | SendSignal | Release | StartGateway | Leave | Detach | Ready | Pong
+ToKeeper = (
+    Spawn | SendSignal | Release | StartGateway | Leave | Detach | Prepared | Keep | Replace | Ready | Pong
+)
 ToSupervisor = (
     Hello
     | Child
@@ -189,6 +241,9 @@ ToSupervisor = (
     | SignalFailed
     | GatewayStarted
     | GatewayEnded
+    | Kept
+    | Yield
+    | ReplaceFailed
     | Asked
     | Ping
 )
@@ -201,6 +256,9 @@ _NAMES: dict[type[Any], str] = {
     StartGateway: "start_gateway",
     Leave: "leave",
     Detach: "detach",
+    Prepared: "prepared",
+    Keep: "keep",
+    Replace: "replace",
     Ready: "ready",
     Pong: "pong",
     Hello: "hello",
@@ -212,6 +270,9 @@ _NAMES: dict[type[Any], str] = {
     SignalFailed: "signal_failed",
     GatewayStarted: "gateway_started",
     GatewayEnded: "gateway_ended",
+    Kept: "kept",
+    Yield: "yield",
+    ReplaceFailed: "replace_failed",
     Asked: "asked",
     Ping: "ping",
 }
