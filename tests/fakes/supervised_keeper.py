@@ -58,6 +58,7 @@ class Link:
         self.meeting = meeting
         self.heard: list[messages.Message] = []
         self.ends: dict[tuple[str, int], dict[str, int]] = {}
+        self.kept: list[tuple[messages.Kept, list[int]]] = []
         self.is_ended = False
 
     def send(self, message: messages.Message, fds: list[int] | None = None) -> None:
@@ -90,6 +91,8 @@ class Link:
             assert message is not None
             if isinstance(message, messages.Child | messages.Spawned):
                 self.ends[message.process, message.run] = dict(zip(message.streams, fds, strict=True))
+            elif isinstance(message, messages.Kept):
+                self.kept.append((message, fds))
             else:
                 assert not fds
             self.heard.append(message)
@@ -163,6 +166,10 @@ class Link:
             for fd in ends.values():
                 os.close(fd)
         self.ends.clear()
+        for _, fds in self.kept:
+            for fd in fds:
+                os.close(fd)
+        self.kept.clear()
         self.meeting.close()
 
 

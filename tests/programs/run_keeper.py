@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 
+from fleet_agent.commands.run import version_of
 from fleet_agent.keeper import folders
 from fleet_agent.keeper.handover import Version
 from fleet_agent.keeper.keeper import Keeper
@@ -23,7 +24,7 @@ except FleetError as error:
 manager = ServiceManager(os.environ, os.getpid())
 keeper = Keeper(
     paths.runtime,
-    Version(sys.argv[3:], []),
+    Version(sys.argv[3:], version_of(sys.executable, "/dev/null", sys.argv[1]).keeper),
     locks,
     dict(os.environb),
     manager,

@@ -37,7 +37,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if _CHECK in arguments:
             return 0
         keeper, left = _take_over(left, paths, manager, options.get("--reverted", ""))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         say(f"cannot go on with the state of the present keeper: {error!r}")
         if _CHECK not in arguments:
             _come_back(

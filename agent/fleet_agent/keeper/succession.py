@@ -67,7 +67,7 @@ class Succession(NamedTuple):
     def from_state(cls, state: dict[str, Any], fifo_folder: str) -> "Succession":
         """The inverse of `to_state`.
 
-        Raises: ValueError, TypeError or KeyError when this is no state of a version we know.
+        Raises: ValueError, TypeError or LookupError when this is no state of a version we know.
         """
         if state["version"] != STATE_VERSION:
             raise ValueError(
@@ -153,7 +153,7 @@ def replace_process(argv: list[str], environ: Mapping[str, str], succession: Suc
 def read(fd: int, fifo_folder: str) -> Succession:
     """The state that was left.
 
-    Raises: OSError, ValueError, TypeError or KeyError when it cannot be used.
+    Raises: OSError, ValueError, TypeError or LookupError when it cannot be used.
     """
     with open(os.dup(fd), "rb") as file:
         file.seek(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fleet_agent.commands import run
-from fleet_agent.commands.run import Options, parse, supervisor_argv
+from fleet_agent.commands.run import Options, parse, version_of
 from fleet_api.errors import BadRequest
 
 MAIN = [sys.executable, "-m", "fleet_agent.main"]
@@ -44,12 +44,15 @@ def test_bad_options(words: list[str], message: str) -> None:
 
 
 @pytest.mark.pure
-def test_the_command_line_of_the_supervisor() -> None:
-    argv = supervisor_argv("/py", "/etc/a.conf", "")
-    assert argv[:2] == ["/py", "-P"]
-    assert argv[2].endswith("fleet_agent/supervisor/main.py")
-    assert argv[3:] == ["--link-fd", "3", "--config", "/etc/a.conf"]
-    assert supervisor_argv("/py", "c", "state")[-2:] == ["--state-dir", os.path.abspath("state")]
+def test_the_command_lines_of_supervisor_and_keeper() -> None:
+    version = version_of("/py", "/etc/a.conf", "")
+    assert version.supervisor[:2] == version.keeper[:2] == ["/py", "-P"]
+    assert version.supervisor[2].endswith("fleet_agent/supervisor/main.py")
+    assert version.supervisor[3:] == ["--link-fd", "3", "--config", "/etc/a.conf"]
+    assert version.keeper[2].endswith("fleet_agent/main.py")
+    assert version.keeper[3:] == ["succeed", "--config", "/etc/a.conf"]
+    for argv in version_of("/py", "c", "state"):
+        assert argv[-2:] == ["--state-dir", os.path.abspath("state")]
 
 
 def test_bad_use_is_told_on_stderr(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
