@@ -20,6 +20,7 @@ usage: fleet-agent COMMAND [OPTION...]
   pid                               print the agent's pid; its exit code says whether it answers
   unit [-c FILE]                    print a systemd unit for this installation
   init-script [-c FILE]             print an init script for hosts without systemd
+  trial                             tell whether this version could take over from an agent that runs
   version                           print the version
   help                              print this
 """
@@ -53,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fleet_agent.commands import install  # noqa: PLC0415
 
         return install.run(command, words[1:], os.environ)
+    if command == "trial":
+        from fleet_agent.commands import trial  # noqa: PLC0415
+
+        return trial.run(words[1:], os.environ)
     if command in ("version", "--version", "-v"):
         sys.stdout.write(VERSION + "\n")
         return 0

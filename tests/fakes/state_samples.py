@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from fleet_agent.config import stored
 from fleet_agent.config.settings import AgentConfig, DaemonSettings, FleetSettings
+from fleet_agent.core.desires import Desire, DesireKind
 from fleet_agent.core.model import (
     Autorestart,
     Exit,
@@ -20,9 +21,9 @@ from fleet_agent.core.model import (
     Timer,
     TimerKind,
 )
-from fleet_agent.formats.table import ACTIVE, ENDPOINT, EPOCHS, PORT
+from fleet_agent.formats.table import ACTIVE, DESIRES, ENDPOINT, EPOCHS, PORT
 from fleet_agent.keeper.run_records import Run, RunRecords, stem_of
-from fleet_agent.supervisor import epochs, results
+from fleet_agent.supervisor import desires, epochs, results
 from fleet_agent.supervisor.announcement import Announcement
 from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.journal import Change, Journal, replay
@@ -85,6 +86,7 @@ STOPPING = Process(
     timer=Timer(TimerKind.KILL, 15.5),
     expected_exit=False,
     is_killed=True,
+    desire=Desire(DesireKind.STOPPED, "root", "power work", 1790000000.5, "op-7"),
 )
 CHANGES = [
     Change(42, 1790000001.0, "web:a", "RUNNING", "stop by root", STOPPING),
@@ -170,6 +172,20 @@ def _read_epochs(folder: Path) -> Any:
     return epochs.from_state(EPOCHS.load(json.loads((folder / "epochs.json").read_text())))
 
 
+WISHES = {
+    "web:a": Desire(DesireKind.DISABLED, "alice", "power work", 1790000000.5, "op-7"),
+    "web:ä": Desire(DesireKind.STOPPED, "", "", 1790000001.0),
+}
+
+
+def _write_desires(folder: Path, version: int) -> None:
+    (folder / "desires.json").write_text(desires.to_text(WISHES, version))
+
+
+def _read_desires(folder: Path) -> Any:
+    return desires.from_state(DESIRES.load(json.loads((folder / "desires.json").read_text())))
+
+
 RECORD = Record("/var/log/a.log", "log-1", 100, 7, 30, 130, (Segment(0, 60, 5), Segment(60, 40, 6)))
 
 
@@ -236,6 +252,7 @@ SAMPLES = {
     ),
     "active": Sample(CONFIG, _write_active, _read_active),
     "epochs": Sample({"north": 7, "south": 2}, _write_epochs, _read_epochs),
+    "desires": Sample(WISHES, _write_desires, _read_desires),
     "sidecar": Sample(RECORD, _write_sidecar, _read_sidecar),
     "in_flight": Sample(
         inflight.InFlight(ORIGIN, 5, 1, 77, 66, 55, 44, SHORT[:5], b"lines"),

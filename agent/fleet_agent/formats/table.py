@@ -7,6 +7,7 @@ JOURNAL = Format("journal", "the event journal", key="v")
 RESULTS = Format("results", "the file of earlier operations", key="v")
 ACTIVE = Format("active", "the configuration in force", key="v")
 EPOCHS = Format("epochs", "the file of controllers' epochs")
+DESIRES = Format("desires", "the file of what operators stopped or disabled")
 SIDECAR = Format("sidecar", "the record of a log")
 IN_FLIGHT = Format("in_flight", "the in-flight journal")
 PORT = Format("port", "the number of the port", is_vital=False)
@@ -14,6 +15,6 @@ ENDPOINT = Format("endpoint", "the announcement of the addresses", is_vital=Fals
 
 FORMATS = {
     format_.name: format_
-    for format_ in (RUN_RECORD, JOURNAL, RESULTS, ACTIVE, EPOCHS, SIDECAR, IN_FLIGHT, PORT, ENDPOINT)
+    for format_ in (RUN_RECORD, JOURNAL, RESULTS, ACTIVE, EPOCHS, DESIRES, SIDECAR, IN_FLIGHT, PORT, ENDPOINT)
 }
 """All of them, by name."""

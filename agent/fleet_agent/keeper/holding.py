@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from fleet_agent.formats.held import RUN_RECORD
 from fleet_agent.keeper import adopt, fifos, procfs, spawn
 from fleet_agent.keeper.folders import FOLDERS
 from fleet_agent.keeper.notes import say
@@ -142,6 +143,16 @@ class Holding:
         self._pick_up(run)
         yield run.ends
         self._lay_down(run)
+
+    def write_records_as(self, version: int) -> None:
+        """Go on with the records in this format, and bring those that are there into it.
+
+        Raises: ValueError when it cannot be written.
+        """
+        if version not in RUN_RECORD.writes:
+            raise ValueError(f"no run record is written in format {version}")
+        self._records.version = version
+        self._unwritten.update(dict.fromkeys(self._runs.values()))
 
     def send_signal(self, request: SendSignal) -> SignalFailed | None:
         """Send the signal, unless the run has ended or this request was carried out before."""

@@ -352,6 +352,8 @@ class Keeper:
                 self._tell(failure)
         elif isinstance(message, messages.Release):
             self._holding.release(message.process, message.run)
+        elif isinstance(message, messages.WriteRecords):
+            self._holding.write_records_as(message.version)
         elif isinstance(message, messages.Ready):
             self._supervisors.ready()
             words = f"supervising (supervisor pid {self._supervisors.pid})"

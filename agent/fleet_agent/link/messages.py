@@ -55,6 +55,12 @@ class StartGateway(NamedTuple):
     argv: list[str]
 
 
+class WriteRecords(NamedTuple):
+    """Go on with the run records in this format, all of them: an older keeper is to come."""
+
+    version: int
+
+
 class Leave(NamedTuple):
     """All is stopped: end, with this exit code."""
 
@@ -229,7 +235,18 @@ class Ping(NamedTuple):
 
 
 ToKeeper = (
-    Spawn | SendSignal | Release | StartGateway | Leave | Detach | Prepared | Keep | Replace | Ready | Pong
+    Spawn
+    | SendSignal
+    | Release
+    | StartGateway
+    | WriteRecords
+    | Leave
+    | Detach
+    | Prepared
+    | Keep
+    | Replace
+    | Ready
+    | Pong
 )
 ToSupervisor = (
     Hello
@@ -254,6 +271,7 @@ _NAMES: dict[type[Any], str] = {
     SendSignal: "signal",
     Release: "release",
     StartGateway: "start_gateway",
+    WriteRecords: "write_records",
     Leave: "leave",
     Detach: "detach",
     Prepared: "prepared",

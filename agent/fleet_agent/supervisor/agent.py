@@ -35,6 +35,7 @@ from fleet_agent.link.messages import (
     Spawned,
     SpawnFailed,
     ToKeeper,
+    WriteRecords,
 )
 from fleet_agent.supervisor import resuming, spawning
 from fleet_agent.supervisor.active import ActiveConfig
@@ -53,6 +54,7 @@ from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.operations import Operations
 from fleet_agent.supervisor.requests import Identity, Requests
 from fleet_agent.supervisor.results import Results
+from fleet_agent.supervisor.rewriting import Writers, rewrite
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.shutdown import Shutdown
 from fleet_agent.supervisor.watching import Watching
@@ -216,6 +218,19 @@ class Agent:
         operations = Operations(
             self._roster, results, self._desires, clock, self._watching.position, self._refuse_changes
         )
+        epochs = Epochs(os.path.join(self._paths.state, "epochs.json"))
+        for unreadable in (journal.unreadable, results.unreadable, epochs.unreadable):
+            if unreadable:
+                self._warn(f"{unreadable}; what it told is not known here")
+        self._writers: Writers = {
+            "run_record": lambda version: self._send(WriteRecords(version)),
+            "journal": journal.write_as,
+            "results": results.write_as,
+            "active": self._active.write_as,
+            "epochs": epochs.write_as,
+            "desires": self._desires.write_as,
+            "sidecar": self._logs.write_records_as,
+        }
         identity = Identity(
             VERSION, self._host_id, hello.keeper_pid, daemon.identifier, config.path, clock().wall
         )
@@ -243,12 +258,16 @@ class Agent:
             self._gateways,
             clock,
             identity,
-            Epochs(os.path.join(self._paths.state, "epochs.json")),
+            epochs,
             self._refuse_changes,
         )
 
     def _refuse_changes(self) -> str:
         return "the agent is stopping everything" if self._shutdown else ""
+
+    def write_as(self, versions: Mapping[str, int]) -> str:
+        """Go on in these formats, for an older version to come; why that is not possible, or ""."""
+        return rewrite(versions, self._writers)
 
     # ------------------------------------------------------------------ acting
 

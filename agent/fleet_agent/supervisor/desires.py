@@ -19,10 +19,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fleet_agent.core.desires import Desire
+from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.table import DESIRES
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.whole_file import write_whole
 
-VERSION = 1
 MAX_DESIRES = 10_000
 MAX_BYTES = 32 * 1024 * 1024
 
@@ -56,6 +57,7 @@ class Desires:
         self._aside = aside
         self._is_configured = is_configured
         self._report = report
+        self._version = DESIRES.version
         self._wishes, is_whole = read(path, report)
         self._on_disk: Wishes | None = self._wishes if is_whole else None
         self._waiting: deque[tuple[Decide, bool, Done]] = deque()
@@ -76,6 +78,12 @@ class Desires:
         self._waiting.append((decide, is_forced, done))
         if len(self._waiting) == 1:
             self._next()
+
+    def write_as(self, version: int) -> None:
+        """Go on in this format, and bring the file into it: a supervisor is to come that reads no newer."""
+        self._version = version
+        self._on_disk = None
+        self._keep_again()
 
     def _next(self) -> None:
         while self._waiting:
@@ -108,7 +116,7 @@ class Desires:
             self._next()
 
         alarm = self._loop.after(PATIENCE_SECONDS, late)
-        text = to_text(after)
+        text = to_text(after, self._version)
         self._aside(lambda: write_whole(self._path, text, is_lasting=True), written)
 
     def _settle(self, after: dict[str, Desire], is_forced: bool, problem: str) -> None:
@@ -143,13 +151,22 @@ class Desires:
         return after
 
 
-def to_text(wishes: Wishes) -> str:
+def to_text(wishes: Wishes, version: int = DESIRES.version) -> str:
     """As the file keeps them."""
+    state = DESIRES.written({"desires": {id_: desire.to_state() for id_, desire in wishes.items()}}, version)
     lines = ",\n".join(
-        f"{json.dumps(id_)}:{json.dumps(desire.to_state(), separators=(',', ':'))}"
-        for id_, desire in wishes.items()
+        f"{json.dumps(id_)}:{json.dumps(wish, separators=(',', ':'))}"
+        for id_, wish in state["desires"].items()
     )
-    return f'{{"version":{VERSION},"desires":{{\n{lines}\n}}}}\n'
+    return f'{{"version":{version},"desires":{{\n{lines}\n}}}}\n'
+
+
+def from_state(state: State) -> dict[str, Desire]:
+    """The wishes of a file that was read.
+
+    Raises: KeyError, TypeError, ValueError or AttributeError when it is damaged.
+    """
+    return {str(id_): Desire.from_state(wish) for id_, wish in state["desires"].items()}
 
 
 def read(path: str, report: Callable[[str], None]) -> tuple[dict[str, Desire], bool]:
@@ -162,11 +179,10 @@ def read(path: str, report: Callable[[str], None]) -> tuple[dict[str, Desire], b
         _set_aside(path, str(getattr(error, "strerror", None) or error), 0, report)
         return {}, False
     try:
-        state = json.loads(data)
-        if state["version"] != VERSION:
-            _set_aside(path, f"it is of version {state['version']!r:.20}; this is {VERSION}", 0, report)
-            return {}, False
-        return {str(id_): Desire.from_state(wish) for id_, wish in state["desires"].items()}, True
+        return from_state(DESIRES.load(json.loads(data))), True
+    except UnknownVersion as error:
+        _set_aside(path, str(error), 0, report)
+        return {}, False
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         kept = _salvage(data)
         _set_aside(path, "it is damaged", len(kept), report)

@@ -15,10 +15,9 @@ they tell of is alive.
 """
 
 import contextlib
-import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, cast
 
 from fleet_agent.core.model import Process
@@ -167,7 +166,11 @@ class Journal:
         """
         self.version = version
         for number in self._numbers():
-            fd = self._write_file(number, _lines(self._path(number)))
+            lines = _lines(self._path(number))
+            header = next(lines, None)
+            if header is None:
+                continue  # of an earlier supervisor, torn: nothing in it has ever been of use
+            fd = self._write_file(number, header, lines)
             if number == self._number:
                 fd, self._fd = self._fd, fd
             os.close(fd)
@@ -202,7 +205,7 @@ class Journal:
         number = self._number + 1
         header = {"incarnation": self.incarnation, "boot": self._boot_id, "sequence": self.sequence}
         snapshot = ({"id": id_, "p": process.to_state()} for id_, process in processes.items())
-        fd = self._write_file(number, itertools.chain((header,), snapshot))
+        fd = self._write_file(number, header, snapshot)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd
@@ -218,12 +221,12 @@ class Journal:
             if not keeps_older or (room < 0 and older < number - 1):
                 os.unlink(self._path(older))
 
-    def _write_file(self, number: int, lines: Iterator[Line]) -> int:
+    def _write_file(self, number: int, header: Line, lines: Iterable[Line]) -> int:
         """A file that is whole as soon as it has its name; the descriptor to go on with."""
         draft = os.path.join(self._folder, "draft.journal")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        header = JOURNAL.dump(cast(State, next(lines)), self.version)
-        _write_all(fd, b"".join([_encode(header), *map(self._line, lines)]))
+        first = _encode(JOURNAL.dump(cast(State, header), self.version))
+        _write_all(fd, b"".join([first, *map(self._line, lines)]))
         os.rename(draft, self._path(number))
         return fd
 

@@ -198,3 +198,15 @@ def test_a_signal_that_does_not_exist_is_reported(keeper: SupervisedKeeper) -> N
     link.spawn("g:a", SLEEP)
     link.send(messages.SendSignal("g:a", 1, 99, 1))
     assert link.expect(messages.SignalFailed) == messages.SignalFailed("g:a", 1, 99, 22)
+
+
+def test_records_are_written_anew_for_an_older_keeper_to_come(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    link.spawn("g:a", SLEEP)
+    path = keeper.state / "run" / "runs" / "g%3Aa.1.json"
+    eventually(path.exists)
+    path.write_text("{}")
+    link.send(messages.WriteRecords(1))
+    eventually(lambda: json.loads(path.read_text()).get("version") == 1, "the record is whole again")
+    link.send(messages.WriteRecords(99))
+    eventually(lambda: "no run record is written in format 99" in keeper.said())

@@ -4,7 +4,9 @@ import json
 import os
 from pathlib import Path
 
+import fleet_agent.keeper.run_records as room
 import pytest
+from fakes.later_format import install
 from fleet_agent.keeper.run_records import Run, RunRecords, from_stem, stem_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,3 +118,22 @@ def test_other_files_do_no_harm(records: RunRecords, run: Run, tmp_path: Path) -
     assert [read.process for read in runs] == [PROCESS]
     assert len(problems) == 1
     assert not (tmp_path / "runs" / "half.json.tmp").exists()
+
+
+def test_records_go_on_in_an_older_format(
+    records: RunRecords, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, room, "RUN_RECORD", "ticks", "start")
+    newest = RunRecords(str(tmp_path / "runs"), str(tmp_path / "fifos"))
+    newest.write(run)
+    (path,) = (tmp_path / "runs").iterdir()
+    assert json.loads(path.read_text())["version"] == 2
+    newest.version = 1
+    newest.write(run)
+    state = json.loads(path.read_text())
+    assert (state["version"], state["start"], "ticks" in state) == (1, run.ticks, False)
+    (read,), problems = newest.load()
+    assert problems == []
+    assert read.to_state() == run.to_state()
+    path.write_text(json.dumps({**state, "version": 3}))
+    assert "a run record is in format 3" in newest.load()[1][0]
