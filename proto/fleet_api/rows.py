@@ -108,6 +108,20 @@ class EventRow(TypedDict):
     removed: bool
 
 
+class TroubleRow(TypedDict):
+    """Something that an agent cannot do at present: since when (epoch seconds), and how often it failed.
+
+    `message` says what, why and what follows; `lost_bytes` of output went nowhere.
+    """
+
+    kind: str
+    subject: str
+    message: str
+    since: float
+    count: int
+    lost_bytes: int
+
+
 def display_name(group: str, name: str) -> str:
     """`name` where group and process share it, else `group:name`, as supervisorctl prints it."""
     return name if group == name else f"{group}:{name}"

@@ -118,14 +118,16 @@ RESULT = {"operation_id": "op-7", "outcomes": [{"name": "a"}], "errors": [], "re
 
 
 def _write_results(folder: Path, version: int) -> None:
-    kept = Results(str(folder / "results"), 1790000000.0)
+    kept = Results(str(folder / "results"), Now(500.0, 1790000000.0), print)
     kept.write_as(version)
-    kept.note_begun("k1", BEGUN, 1790000000.0)
-    kept.note_result("k1", RESULT, 1790000001.0)
+    kept.note_begun("k1", BEGUN, Now(500.0, 1790000000.0))
+    kept.note_result("k1", RESULT, Now(501.0, 1790000001.0))
 
 
 def _read_results(folder: Path) -> Any:
-    return [results.from_state(entry) for entry in results.entries(str(folder / "results"))]
+    kept = [results.from_state(entry) for entry in results.entries(str(folder / "results"))]
+    # The first files of this format do not have it.
+    return [(key, known._replace(monotonic=None)) for key, known in kept]
 
 
 CONFIG = AgentConfig(
@@ -230,7 +232,10 @@ def _read_port(folder: Path) -> Any:
 
 def _write_endpoint(folder: Path, _version: int) -> None:
     place = str(folder / "endpoint.json")
-    Announcement(place, "", "web1", 4711, "/run/fleet-agent/door.sock", print).tell_address("127.0.0.1:7601")
+    announcement = Announcement(
+        place, "", "web1", 4711, "/run/fleet-agent/door.sock", lambda _, path: lambda words: None
+    )
+    announcement.tell_address("127.0.0.1:7601")
 
 
 def _read_endpoint(folder: Path) -> Any:

@@ -27,7 +27,7 @@ def host(crash: str) -> None:
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    worker = LogWorker(runtime, state, lambda: None, lambda: os.urandom(8).hex(), crash_at)
+    worker = LogWorker(runtime, state, lambda: None, lambda: os.urandom(8).hex(), lambda *_: None, crash_at)
     worker.start()
     for number, fd in enumerate(sys.argv[7:]):
         spec = LogSpec(log.format(number), maxbytes=int(maxbytes), backups=int(backups))

@@ -4,8 +4,9 @@ It begins when the keeper has told all it holds, and goes on where an earlier su
 configuration in force, the journal and the children.
 """
 
+import contextlib
 import os
-import sys
+import select
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ from fleet_agent.link.messages import (
     ToKeeper,
     WriteRecords,
 )
-from fleet_agent.supervisor import resuming, spawning
+from fleet_agent.supervisor import resuming, spawning, stalls
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.announcement import Announcement
 from fleet_agent.supervisor.aside import AsideThread
@@ -49,17 +50,21 @@ from fleet_agent.supervisor.gateways import Gateways
 from fleet_agent.supervisor.journal import Change, Journal
 from fleet_agent.supervisor.keeper_link import KeeperLink
 from fleet_agent.supervisor.logs.activity import LEVELS
-from fleet_agent.supervisor.logs.worker import Drained, LogTrouble, LogWorker, RunClosed
-from fleet_agent.supervisor.loop import Loop
+from fleet_agent.supervisor.logs.worker import Drained, LogWorker, RunClosed
+from fleet_agent.supervisor.loop import Alarm, Loop
 from fleet_agent.supervisor.operations import Operations
 from fleet_agent.supervisor.requests import Identity, Requests
 from fleet_agent.supervisor.results import Results
 from fleet_agent.supervisor.rewriting import Writers, rewrite
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.shutdown import Shutdown
+from fleet_agent.supervisor.stalls import Stalls
+from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.watching import Watching
 
 LOG_DRAIN_SECONDS = 5.0
+CATCH_UP_SECONDS = 1.0
+"""Between attempts to write a journal whose disk is full: each writes down all that is known."""
 
 
 class World(NamedTuple):
@@ -91,6 +96,8 @@ class Agent:
         self._hello: Hello | None = None
         self._shutdown: Shutdown | None = None
         self._door: Door | None = None
+        self._troubles = Troubles(loop, world.clock, self._tell_trouble)
+        self._catching_up: Alarm | None = None
         self.has_begun = False
 
     # ------------------------------------------------------------------ from the keeper
@@ -146,7 +153,9 @@ class Agent:
         hello = self._hello
         journal_folder = os.path.join(self._paths.runtime, "journal")
         os.makedirs(journal_folder, 0o700, exist_ok=True)
-        journal = Journal(journal_folder, hello.boot_id, self._warn)
+        journal = Journal(
+            journal_folder, hello.boot_id, lambda words: self._on_journal_trouble(journal, words)
+        )
         restored = journal.restore()
         if restored is not None and restored.has_left:
             restored = None
@@ -173,7 +182,13 @@ class Agent:
             self._world.new_id(),
             self._desires,
         )
-        self._door = Door(self._loop, self._paths.door, self._requests, self._warn)
+        self._door = Door(
+            self._loop,
+            self._paths.door,
+            self._requests,
+            self._warn,
+            self._troubles.about("door", self._paths.door),
+        )
         self._announcement.make(self._gateways.address)
         self._gateways.open(self._requests)
         if "stop" in hello.asked:
@@ -192,7 +207,9 @@ class Agent:
             self._paths.state,
             self._loop.waker(self._take_log_results),
             self._world.new_id,
+            self._on_log_trouble,
         )
+        self._stalls = Stalls(self._loop, self._logs.busy, self._troubles)
         self._logs.configure_activity(
             daemon.logfile,
             daemon.logfile_maxbytes,
@@ -207,7 +224,8 @@ class Agent:
             self._loop, self._roster, self._logs, self._send, self._report, daemon.strip_ansi
         )
         self._watching = Watching(self._roster, journal, self._host_id, clock)
-        results = Results(os.path.join(self._paths.runtime, "results"), clock().wall)
+        results_path = os.path.join(self._paths.runtime, "results")
+        results = Results(results_path, clock(), self._troubles.about("results", results_path))
         self._desires = Desires(
             os.path.join(self._paths.state, "desires.json"),
             self._loop,
@@ -240,7 +258,7 @@ class Agent:
             self._host_id,
             hello.keeper_pid,
             self._paths.door,
-            self._warn,
+            self._troubles.about,
         )
         self._gateways = Gateways(
             self._loop,
@@ -259,6 +277,8 @@ class Agent:
             clock,
             identity,
             epochs,
+            self._troubles,
+            self._stalls,
             self._refuse_changes,
         )
 
@@ -334,17 +354,30 @@ class Agent:
         for result in self._logs.results():
             if isinstance(result, Drained | RunClosed):
                 self._children.on_drained(result)
-            elif isinstance(result, LogTrouble):
-                self._on_log_trouble(result)
             else:
                 self._requests.on_log_result(result)
 
-    def _on_log_trouble(self, trouble: LogTrouble) -> None:
-        words = f"log {trouble.path}: {trouble.message}" if trouble.path else trouble.message
-        if trouble.path == self._config.daemon.logfile:
-            print(f"fleet-agent: {words}", file=sys.stderr)  # noqa: T201
+    def _on_log_trouble(self, kind: str, subject: str, words: str, lost: int) -> None:
+        """Called in the log thread, too."""
+        if words:
+            self._troubles.fail(kind, subject, words, lost)
         else:
-            self._warn(words)
+            self._troubles.over(kind, subject)
+
+    def _on_journal_trouble(self, journal: Journal, words: str) -> None:
+        self._troubles.about("journal", self._paths.runtime)(words)
+        if words and self._catching_up is None:
+            self._catching_up = self._loop.after(CATCH_UP_SECONDS, lambda: self._catch_up(journal))
+
+    def _catch_up(self, journal: Journal) -> None:
+        self._catching_up = None
+        journal.catch_up(self._roster.states())
+
+    def _tell_trouble(self, kind: str, subject: str, line: str) -> None:
+        self._warn(line)
+        if kind == stalls.KIND or subject == self._config.daemon.logfile:
+            # Where the activity log may not be able to tell.
+            _say(line)
 
     def _log_move(self, change: Change, spec: ProcessSpec) -> None:
         line = move_line(spec, change.old, change.process)
@@ -359,3 +392,12 @@ class Agent:
 
     def _report(self, line: LogLine) -> None:
         self._logs.activity(line.level, line.text)
+
+
+def _say(text: str) -> None:
+    """Print a line on stderr, unless nobody takes it now."""
+    poller = select.poll()
+    poller.register(2, select.POLLOUT)
+    with contextlib.suppress(OSError):
+        if poller.poll(0) == [(2, select.POLLOUT)]:
+            os.write(2, f"fleet-agent: {text}\n".encode("utf-8", "backslashreplace"))

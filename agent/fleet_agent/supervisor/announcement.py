@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 
 from fleet_agent.formats.table import ENDPOINT
+from fleet_agent.supervisor.troubles import Report
 from fleet_agent.supervisor.whole_file import remove_whole, write_whole
 
 
@@ -18,15 +19,15 @@ class Announcement:
         host_id: str,
         keeper_pid: int,
         door_path: str,
-        report: Callable[[str], None],
+        about: Callable[[str, str], Report],
     ) -> None:
-        """`pidfile` may be empty."""
+        """`pidfile` may be empty; `about(kind, path)` gives who is told that a file cannot be written."""
         self._endpoint_path = endpoint_path
         self._pidfile = pidfile
         self._host_id = host_id
         self._keeper_pid = keeper_pid
         self._door_path = door_path
-        self._report = report
+        self._about = about
 
     def make(self, address: str) -> None:
         """Write both, once the door answers; `address` is the TCP door's, empty as long as there is none."""
@@ -51,7 +52,10 @@ class Announcement:
                 remove_whole(path)
 
     def _write(self, path: str, text: str) -> None:
+        report = self._about("file", path)
         try:
             write_whole(path, text)
         except OSError as error:
-            self._report(f"could not write {path}: {error.strerror}")
+            report(f"cannot be written: {error.strerror}; programs that look there may not find this agent")
+        else:
+            report("")

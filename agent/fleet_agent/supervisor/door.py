@@ -23,11 +23,21 @@ ACCEPT_PAUSE_SECONDS = 1.0
 class Door:
     """Owns the listening socket and the sessions that came through it."""
 
-    def __init__(self, loop: Loop, path: str, handler: Handler, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        path: str,
+        handler: Handler,
+        tell: Callable[[str], None],
+        report: Callable[[str], None],
+    ) -> None:
+        """`tell` takes lines for the activity log, `report` why no connection can be taken ("": it can)."""
         self._loop = loop
         self._path = path
         self._handler = handler
+        self._tell = tell
         self._report = report
+        self._is_failing = False
         # In the order of their arrival.
         self._sessions: dict[Session, None] = {}
         self._socket = _listen(path)
@@ -48,11 +58,15 @@ class Door:
         except BlockingIOError:
             return  # whoever knocked has left
         except OSError as error:
-            self._report(f"door: a connection could not be accepted: {error.strerror}")
+            self._is_failing = True
+            self._report(f"cannot take a connection: {error.strerror}; fleetctl waits")
             # It still waits, and the loop would come back here at once.
             self._loop.forget(self._socket.fileno())
             self._loop.after(ACCEPT_PAUSE_SECONDS, self._listen_again)
             return
+        if self._is_failing:
+            self._is_failing = False
+            self._report("")
         refusal = self._refusal(connection)
         if refusal is not None:
             # A few bytes into an empty socket buffer cannot block; whoever has left needs no answer.
@@ -82,7 +96,7 @@ class Door:
     def _refusal(self, connection: socket.socket) -> Denied | None:
         uid = uid_of_peer(connection)
         if uid not in (0, os.geteuid()):
-            self._report(f"door: refused {user_name(uid)} (uid {uid})")
+            self._tell(f"door: refused {user_name(uid)} (uid {uid})")
             return Denied(
                 "DOOR_NOT_ALLOWED",
                 f"{user_name(uid)} may not use this agent's door",

@@ -90,6 +90,7 @@ class Journal:
         self._folder = folder
         self._report = report
         self._is_behind = False
+        self._failure = ""
         self._boot_id = boot_id
         self._max = max_changes_bytes
         self._fd = -1
@@ -130,17 +131,14 @@ class Journal:
     def append(self, changes: list[Change], processes: Callable[[], dict[str, Process]]) -> None:
         """Write what one event brought, whole or not at all; it counts as having happened from here on.
 
-        What cannot be written (a full disk) is told once: supervision goes on, a new supervisor would
-        know less. The next file begins with all that is known.
+        What cannot be written (a full disk) is reported, each time: supervision goes on, a new supervisor
+        would know less, until `catch_up` has begun a new file with all that is known.
         """
         self.sequence = changes[-1].sequence
+        if self._is_behind:
+            self._report(self._failure)
+            return
         try:
-            if self._is_behind:
-                # What happened meanwhile is in no file: nobody may resume from before.
-                self._open_next(processes(), keeps_older=False)
-                self._report(f"journal {self._folder} is written again")
-                self._is_behind = False
-                return
             data = self._line([change.to_entry() for change in changes])
             self._written += len(data)
             _write_all(self._fd, data)
@@ -149,10 +147,26 @@ class Journal:
         except OSError as error:
             self._fall_behind(error)
 
-    def _fall_behind(self, error: OSError) -> None:
+    def catch_up(self, processes: dict[str, Process]) -> None:
+        """Begin a new file if the last could not be written; reports how that went."""
         if not self._is_behind:
-            self._report(f"journal {self._folder} cannot be written: {error.strerror}")
+            return
+        try:
+            # What happened meanwhile is in no file: nobody may resume from before.
+            self._open_next(processes, keeps_older=False)
+        except OSError as error:
+            self._fall_behind(error)
+            return
+        self._is_behind = False
+        self._report("")
+
+    def _fall_behind(self, error: OSError) -> None:
         self._is_behind = True
+        self._failure = (
+            f"cannot be written: {error.strerror}; supervision goes on, but a new supervisor would not know"
+            " of changes from now on, and watchers could not resume there"
+        )
+        self._report(self._failure)
 
     def leave(self) -> None:
         """Note that the agent stopped in order: the next one starts afresh."""
@@ -225,9 +239,13 @@ class Journal:
         """A file that is whole as soon as it has its name; the descriptor to go on with."""
         draft = os.path.join(self._folder, "draft.journal")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        first = _encode(JOURNAL.dump(cast(State, header), self.version))
-        _write_all(fd, b"".join([first, *map(self._line, lines)]))
-        os.rename(draft, self._path(number))
+        try:
+            first = _encode(JOURNAL.dump(cast(State, header), self.version))
+            _write_all(fd, b"".join([first, *map(self._line, lines)]))
+            os.rename(draft, self._path(number))
+        except OSError:
+            os.close(fd)
+            raise
         return fd
 
     def _line(self, line: Line) -> bytes:

@@ -144,7 +144,7 @@ class Operations:
         runs = {id_: self._roster[id_].process.run for id_ in request.ids}
         if request.key:
             begun = {"id": request.operation_id, "verb": request.verb.value, "runs": runs}
-            self._results.note_begun(request.key, begun, self._clock().wall)
+            self._results.note_begun(request.key, begun, self._clock())
         return runs
 
     def _wish(self, operation: _Operation, go_on: Callable[[], None]) -> None:
@@ -292,7 +292,7 @@ class Operations:
         }
         if request.key:
             self._by_key.pop(request.key, None)
-            self._results.note_result(request.key, _without_rows(result), self._clock().wall)
+            self._results.note_result(request.key, _without_rows(result), self._clock())
         for reply in operation.replies:
             reply(result)
 

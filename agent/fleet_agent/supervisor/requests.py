@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fleet_api.errors import BadRequest, Conflict, Denied, NotFound, from_wire
+from fleet_api.errors import BadRequest, Conflict, Denied, NotFound, Unavailable, from_wire
 from fleet_api.frames import Frame
+from fleet_api.rows import TroubleRow
 from fleet_api.selection import Selection, select
 
 from fleet_agent.config.values import to_signal
@@ -18,6 +19,8 @@ from fleet_agent.supervisor.operations import Operations, Request
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.rows import to_row
 from fleet_agent.supervisor.sessions import Session, flag, shown, text, texts
+from fleet_agent.supervisor.stalls import Stalls
+from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.watching import Watching
 
 API_LEVEL = 2
@@ -63,6 +66,8 @@ class Requests:
         clock: Callable[[], Now],
         identity: Identity,
         epochs: Epochs,
+        troubles: Troubles,
+        stalls: Stalls,
         refuse_changes: Callable[[], str],
     ) -> None:
         self._roster = roster
@@ -73,6 +78,8 @@ class Requests:
         self._clock = clock
         self._identity = identity
         self._epochs = epochs
+        self._troubles = troubles
+        self._stalls = stalls
         self._refuse_changes = refuse_changes
         self._log_requests: dict[int, _LogRequest] = {}
         self._log_number = 0
@@ -137,6 +144,10 @@ class Requests:
             for fd in fds:
                 os.close(fd)
 
+    def _present_troubles(self) -> list[TroubleRow]:
+        self._stalls.look()
+        return self._troubles.rows()
+
     def _hello(self, session: Session, number: int, arguments: Frame) -> None:
         identity = self._identity
         session.answer(
@@ -155,6 +166,7 @@ class Requests:
                 "position": self._watching.position(),
                 "config_path": identity.config_path,
                 "grpc": self._gateways.address,
+                "troubles": self._present_troubles(),
             },
         )
 
@@ -168,6 +180,7 @@ class Requests:
                 "now": now.wall,
                 "processes": [to_row(*self._roster[id_], now) for id_ in _ids(selection)],
                 "errors": [error.to_wire() for error in selection.unknown],
+                "troubles": self._present_troubles(),
             },
         )
 
@@ -244,6 +257,11 @@ class Requests:
         if stream not in STREAMS:
             raise BadRequest("BAD_CHANNEL", f"bad channel {shown(stream)!r}", "stdout or stderr")
         id_, log = self._find_log(text(arguments, "process"), stream)
+        stalled = self._stalls.look()
+        if stalled:
+            raise Unavailable(
+                "LOG_DISK_STALLED", f"no log can be read now: the log disk {stalled}", "see to the disk"
+            )
         self._log_number += 1
         request = self._log_number
 

@@ -3,16 +3,20 @@
 Kept in a file of the runtime folder, one line a fact, so that a new supervisor knows them too:
 
     {"v":1}
-    {"t":1790000000.1,"key":"k1","begun":{"id":"op-7","verb":"restart","runs":{"web:web":3}}}
-    {"t":1790000003.2,"key":"k1","result":{…}}
+    {"t":1790000000.1,"m":512.1,"key":"k1","begun":{"id":"op-7","verb":"restart","runs":{"web:web":3}}}
+    {"t":1790000003.2,"m":515.2,"key":"k1","result":{…}}
+
+`m` is the monotonic clock: how old a result is does not depend on the time of day, which may jump.
 """
 
 import contextlib
+import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from fleet_agent.core.model import Now
 from fleet_agent.formats.format import State, UnknownVersion
 from fleet_agent.formats.table import RESULTS
 
@@ -28,13 +32,18 @@ class Known(NamedTuple):
     wall: float
     begun: str
     result: str
+    # By the clock that nobody sets; None where that is not known.
+    monotonic: float | None = None
 
 
 class Results:
     """Owns the file of results; forgets what is older than a day, or the oldest when there are too many."""
 
-    def __init__(self, path: str, now: float) -> None:
+    def __init__(self, path: str, now: Now, report: Callable[[str], None]) -> None:
+        """`report` takes why the file cannot be written, and "" once it can again."""
         self._path = path
+        self._report = report
+        self._is_behind = False
         self._known: dict[str, Known] = {}
         self._bytes = 0
         self._fd = -1
@@ -46,13 +55,11 @@ class Results:
             for entry in entries(path):
                 # What nobody of this version wrote is passed over.
                 with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-                    self._take(entry)
+                    self._take(entry, now)
         except UnknownVersion as error:
             self.unreadable = str(error)
         self._forget(now)
-        # A full disk costs what the next supervisor would know, not this one.
-        with contextlib.suppress(OSError):
-            self._rewrite()
+        self._write(None)
 
     def begun(self, key: str) -> dict[str, Any] | None:
         """How the operation of this key began, if it is known."""
@@ -66,34 +73,54 @@ class Results:
         result: dict[str, Any] | None = json.loads(known.result) if known and known.result else None
         return result
 
-    def note_begun(self, key: str, begun: dict[str, Any], now: float) -> None:
+    def note_begun(self, key: str, begun: dict[str, Any], now: Now) -> None:
         """Remember that an operation begins, before anything of it is done."""
-        self._note(key, Known(now, json.dumps(begun), ""), {"t": now, "key": key, "begun": begun})
-        self._forget(now)
-
-    def note_result(self, key: str, result: dict[str, Any], now: float) -> None:
-        """Remember how it ended."""
-        known = self._known.get(key)
-        begun = known.begun if known else ""
-        self._note(key, Known(now, begun, json.dumps(result)), {"t": now, "key": key, "result": result})
-        self._forget(now)
-
-    def _note(self, key: str, known: Known, entry: dict[str, Any]) -> None:
+        known = Known(now.wall, json.dumps(begun), "", now.monotonic)
         self._keep(key, known)
-        with contextlib.suppress(OSError):
-            if self._fd < 0 or self._lines > 4 * MAX_RESULTS:
-                self._rewrite()
-                return
-            data = self._line(entry)
-            self._lines += 1
-            if os.write(self._fd, data) < len(data):
-                # What is appended to half a line would be lost with it.
-                self._give_up_file()
+        self._write(to_state(key, known))
+        self._forget(now)
 
-    def _forget(self, now: float) -> None:
+    def note_result(self, key: str, result: dict[str, Any], now: Now) -> None:
+        """Remember how it ended."""
+        before = self._known.get(key)
+        known = Known(now.wall, "", json.dumps(result), now.monotonic)
+        self._keep(key, known._replace(begun=before.begun if before else ""))
+        self._write(to_state(key, known))
+        self._forget(now)
+
+    def _write(self, entry: State | None) -> None:
+        """Append one entry, or write all that is known where that is due or came to nothing before.
+
+        A full disk costs what the next supervisor would know, not this one.
+        """
+        try:
+            if entry is None or self._fd < 0 or self._lines > 4 * MAX_RESULTS:
+                self._rewrite()
+            else:
+                self._append(entry)
+        except OSError as error:
+            self._is_behind = True
+            # What is appended to half a line would be lost with it.
+            self._give_up_file()
+            self._report(
+                f"cannot be written: {error.strerror};"
+                " a new supervisor would carry out a retried command once more"
+            )
+            return
+        if self._is_behind:
+            self._is_behind = False
+            self._report("")
+
+    def _append(self, entry: State) -> None:
+        data = self._line(entry)
+        self._lines += 1
+        if os.write(self._fd, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _forget(self, now: Now) -> None:
         while self._known:
             oldest = next(iter(self._known))
-            is_fresh = self._known[oldest].wall > now - MAX_AGE_SECONDS
+            is_fresh = (self._known[oldest].monotonic or 0.0) > now.monotonic - MAX_AGE_SECONDS
             if is_fresh and len(self._known) <= MAX_RESULTS and self._bytes <= MAX_BYTES:
                 return
             self._drop(oldest)
@@ -106,10 +133,11 @@ class Results:
         self._version = version
         self._rewrite()
 
-    def _take(self, entry: State) -> None:
+    def _take(self, entry: State, now: Now) -> None:
         key, known = from_state(entry)
         before = self._known.get(key, known)
-        self._keep(key, Known(known.wall, known.begun or before.begun, known.result or before.result))
+        begun, result = known.begun or before.begun, known.result or before.result
+        self._keep(key, Known(known.wall, begun, result, _made_at(known, now)))
 
     def _keep(self, key: str, known: Known) -> None:
         """As the newest of all."""
@@ -146,6 +174,8 @@ class Results:
 def to_state(key: str, known: Known) -> State:
     """As stored, in one line."""
     entry: State = {"t": known.wall, "key": key}
+    if known.monotonic is not None:
+        entry["m"] = known.monotonic
     if known.begun:
         entry["begun"] = json.loads(known.begun)
     if known.result:
@@ -163,7 +193,15 @@ def from_state(entry: State) -> tuple[str, Known]:
         begun = json.dumps({name: entry["begun"][name] for name in ("id", "verb", "runs")})
     if "result" in entry:
         result = json.dumps({**entry["result"], "outcomes": list(entry["result"]["outcomes"])})
-    return str(entry["key"]), Known(float(entry["t"]), begun, result)
+    made_at = float(entry["m"]) if "m" in entry else None
+    return str(entry["key"]), Known(float(entry["t"]), begun, result, made_at)
+
+
+def _made_at(known: Known, now: Now) -> float:
+    """On the clock of this boot; an entry of an earlier boot may come out younger than it is, never older."""
+    if known.monotonic is not None and known.monotonic <= now.monotonic:
+        return known.monotonic
+    return now.monotonic - max(0.0, now.wall - known.wall)
 
 
 def entries(path: str) -> Iterator[State]:

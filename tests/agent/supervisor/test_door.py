@@ -35,8 +35,9 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "door.sock"
         self.said: list[str] = []
+        self.reported: list[str] = []
         self.loop = Loop(time.monotonic)
-        self.door = Door(self.loop, str(self.path), Handler(), self.said.append)
+        self.door = Door(self.loop, str(self.path), Handler(), self.said.append, self.reported.append)
         self.clients: list[RudeClient] = []
 
     def knock(self) -> RudeClient:
@@ -181,8 +182,9 @@ def test_without_descriptors_it_rests_and_opens_again(world: World, monkeypatch:
     client.say({"id": 1, "do": "who"})
     turn(world.loop)
     turn(world.loop)
-    assert world.said == ["door: a connection could not be accepted: Too many open files"]
     assert client.hear(1)[0]["id"] == 1
+    assert world.reported == ["cannot take a connection: Too many open files; fleetctl waits", ""]
+    assert world.said == []
 
 
 def test_closing_ends_all_sessions_and_takes_the_socket_away(world: World) -> None:
@@ -191,7 +193,7 @@ def test_closing_ends_all_sessions_and_takes_the_socket_away(world: World) -> No
     world.door.close()
     client.wait_for_end()
     assert not world.path.exists()
-    world.door = Door(world.loop, str(world.path), Handler(), world.said.append)
+    world.door = Door(world.loop, str(world.path), Handler(), world.said.append, world.reported.append)
 
 
 def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:

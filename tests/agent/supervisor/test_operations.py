@@ -23,7 +23,7 @@ class World(SmallRoster):
     def __init__(self, folder: Path, *names: str) -> None:
         super().__init__(folder, *(a_spec(name) for name in names))
         self.answers: list[dict[str, Any]] = []
-        results = Results(str(folder / "results"), self.now.wall)
+        results = Results(str(folder / "results"), self.now, print)
         self.refusal = ""
         self.operations = Operations(
             self.roster, results, self.desires, lambda: self.now, self._position, lambda: self.refusal
@@ -157,8 +157,8 @@ def test_who_went_away_gets_no_answer_and_the_operation_goes_on(tmp_path: Path) 
 def test_a_restart_cut_short_is_finished_once_by_the_next_supervisor(tmp_path: Path, done: str) -> None:
     first = World(tmp_path, "a")
     first.run("a")
-    Results(str(tmp_path / "results"), 0.0).note_begun(
-        "k", {"id": "op", "verb": "restart", "runs": {"g:a": 1}}, first.now.wall
+    Results(str(tmp_path / "results"), first.now, print).note_begun(
+        "k", {"id": "op", "verb": "restart", "runs": {"g:a": 1}}, first.now
     )
     if done != "nothing":
         first.roster.apply("g:a", events.StopAsked("restart"))
@@ -180,8 +180,8 @@ def test_a_restart_cut_short_is_finished_once_by_the_next_supervisor(tmp_path: P
 def test_a_signal_cut_short_is_not_claimed(tmp_path: Path) -> None:
     first = World(tmp_path, "a")
     first.run("a")
-    Results(str(tmp_path / "results"), 0.0).note_begun(
-        "k", {"id": "op", "verb": "signal", "runs": {"g:a": 1}}, first.now.wall
+    Results(str(tmp_path / "results"), first.now, print).note_begun(
+        "k", {"id": "op", "verb": "signal", "runs": {"g:a": 1}}, first.now
     )
     second = World(tmp_path, "a")
     second.submit(Verb.SIGNAL, "a", key="k")
@@ -218,8 +218,8 @@ def test_without_waiting_it_is_answered_when_it_is_asked(tmp_path: Path) -> None
     world.submit(Verb.START, "a", wait=False, key="k")
     assert world.outcomes() == [("a", "ok", "start asked")]
     second = World(tmp_path, "a")
-    Results(str(tmp_path / "results"), 0.0).note_begun(
-        "k2", {"id": "op", "verb": "start", "runs": {"g:a": 0}}, second.now.wall
+    Results(str(tmp_path / "results"), second.now, print).note_begun(
+        "k2", {"id": "op", "verb": "start", "runs": {"g:a": 0}}, second.now
     )
     third = World(tmp_path, "a")
     third.submit(Verb.START, "a", wait=False, key="k2")
@@ -333,8 +333,8 @@ def test_enable_alone_starts_nothing(tmp_path: Path) -> None:
 def test_a_disable_that_an_earlier_supervisor_wrote_down_is_done_and_not_unchanged(tmp_path: Path) -> None:
     world = World(tmp_path, "a")
     world.submit(Verb.DISABLE, "a")
-    results = Results(str(tmp_path / "results"), world.now.wall)
-    results.note_begun("k", {"id": "op", "verb": "disable", "runs": {"g:a": 0}}, world.now.wall)
+    results = Results(str(tmp_path / "results"), world.now, print)
+    results.note_begun("k", {"id": "op", "verb": "disable", "runs": {"g:a": 0}}, world.now)
     again = World(tmp_path, "a")
     again.submit(Verb.DISABLE, "a", key="k")
     assert again.outcomes() == [("a", "ok", "disabled")]

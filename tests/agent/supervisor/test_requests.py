@@ -24,6 +24,8 @@ from fleet_agent.supervisor.operations import Operations
 from fleet_agent.supervisor.requests import Identity, Requests
 from fleet_agent.supervisor.results import Results
 from fleet_agent.supervisor.sessions import Session
+from fleet_agent.supervisor.stalls import Stalls
+from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.watching import Watching
 from fleet_api.errors import NotFound
 from fleet_api.frames import Frame
@@ -56,13 +58,15 @@ class World(SmallRoster):
             a_spec("merged", redirect_stderr=True, **both),
         )
         watching = Watching(self.roster, self.journal, "host-1", lambda: self.now)
-        results = Results(str(folder / "results"), self.now.wall)
+        results = Results(str(folder / "results"), self.now, print)
         self.refusal = ""
         operations = Operations(
             self.roster, results, self.desires, lambda: self.now, watching.position, lambda: self.refusal
         )
         self.logs = AskedLogs()
         self.turns = Loop(time.monotonic)
+        self.troubles = Troubles(self.turns, lambda: self.now, lambda *_: None)
+        self.busy = 0.0, ""
         settings = FleetSettings(insecure_plaintext=True)
         gateways = Gateways(self.turns, settings, str(folder / "port"), lambda *_: None, print, lambda: None)
         gateways.pid = 55
@@ -75,6 +79,8 @@ class World(SmallRoster):
             lambda: self.now,
             Identity("1.2.3", "host-1", 7, "supervisor", "/etc/agent.conf", 4000.0),
             Epochs(str(folder / "epochs.json")),
+            self.troubles,
+            Stalls(self.turns, lambda _: self.busy, self.troubles),
             lambda: self.refusal,
         )
         ours, theirs = socket.socketpair()

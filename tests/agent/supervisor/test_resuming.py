@@ -72,7 +72,7 @@ class Life:
         self.children = Children(
             loop, self.roster, cast(LogWorker, self.logs), self._send, lambda _: None, strip_ansi=False
         )
-        results = Results(str(story.folder / "results"), story.now.wall)
+        results = Results(str(story.folder / "results"), story.now, print)
         self.desires = some_desires(story.folder, loop, self.roster, story.failed)
         self.operations = Operations(
             self.roster, results, self.desires, lambda: story.now, self._position, lambda: ""

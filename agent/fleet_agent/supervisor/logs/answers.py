@@ -51,15 +51,4 @@ class LogRotated(NamedTuple):
     fd: int
 
 
-class LogTrouble(NamedTuple):
-    """A path cannot be written (told once), or can be again; `lost` is the bytes lost so far.
-
-    What is lost meanwhile is not told again: the next word about the path is its recovery.
-    """
-
-    path: str
-    message: str
-    lost: int
-
-
-Result = Drained | RunClosed | LogDescribed | LogGrew | LogRotated | LogTrouble
+Result = Drained | RunClosed | LogDescribed | LogGrew | LogRotated

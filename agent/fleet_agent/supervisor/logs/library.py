@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fleet_api.errors import FleetError, NotFound, Unavailable
 
 from fleet_agent.core.model import LogSpec
-from fleet_agent.supervisor.logs.answers import LogDescribed, LogGrew, LogRotated, LogTrouble, Result
+from fleet_agent.supervisor.logs.answers import LogDescribed, LogGrew, LogRotated, Result
 from fleet_agent.supervisor.logs.logfile import LogFile, Surroundings
 from fleet_agent.supervisor.logs.opening import settled
 from fleet_agent.supervisor.logs.sidecar import Sidecars
@@ -25,6 +25,7 @@ class Library:
         clock: Callable[[], float],
         answer: Callable[[Result], None],
         tell: Callable[[str], None],
+        report: Callable[[str, str, str, int], None],
         crash_at: Callable[[str], None],
     ) -> None:
         self._logs: dict[str, LogFile] = {}
@@ -34,7 +35,7 @@ class Library:
             sidecars=Sidecars(os.path.join(state_dir, "logs"), tell),
             new_id=new_id,
             clock=clock,
-            report=lambda path, message, lost: answer(LogTrouble(path, message, lost)),
+            report=report,
             tell=tell,
             rotated=self._rotated,
             crash_at=crash_at,

@@ -19,6 +19,11 @@ from fleet_agent.supervisor.logs.sidecar import Record, Segment, Sidecars, recon
 RETRY_SECONDS = 0.1
 ROTATION_RETRY_SECONDS = 10.0
 
+LOG = "log"
+ROTATION = "rotation of log"
+POSITIONS = "positions of logs in"
+"""Kinds of trouble."""
+
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _WRITE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _STREAM_DESCRIPTORS = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -28,14 +33,15 @@ _OWN_STREAMS = (*_STREAM_DESCRIPTORS, "/dev/fd/", "/proc/")
 class Surroundings(NamedTuple):
     """What a log needs of its owner.
 
-    `report(path, message, lost)` tells trouble and its end; `tell(line)` goes to the activity log;
+    `report(kind, subject, words, lost)` is called each time something cannot be done, with the bytes that
+    went nowhere, and without words once it can again; `tell(line)` goes to the activity log;
     `rotated(log)` is called when a followed log goes on in another file; `clock` is monotonic, in seconds.
     """
 
     sidecars: Sidecars
     new_id: Callable[[], str]
     clock: Callable[[], float]
-    report: Callable[[str, str, int], None]
+    report: Callable[[str, str, str, int], None]
     tell: Callable[[str], None]
     rotated: Callable[["LogFile"], None]
     crash_at: Callable[[str], None]
@@ -54,6 +60,7 @@ class LogFile:
         "_retry_at",
         "_rotation_at",
         "_segments",
+        "_why",
         "backups",
         "device",
         "followers",
@@ -61,7 +68,6 @@ class LogFile:
         "is_auto",
         "is_regular",
         "log_id",
-        "lost",
         "maxbytes",
         "path",
         "size",
@@ -79,7 +85,6 @@ class LogFile:
         self.device = 0
         self.inode = 0
         self.is_regular = True
-        self.lost = 0
         self.users = 0
         self.followers: tuple[int, ...] = ()
         self._around = around
@@ -90,6 +95,7 @@ class LogFile:
         self._is_known = False
         self._is_record_lost = False
         self._is_troubled = False
+        self._why = ""
         self._retry_at = 0.0
         self._rotation_at = 0.0
 
@@ -145,12 +151,9 @@ class LogFile:
             if is_full:
                 self._rotate()
 
-    def lose(self, count: int, message: str = "") -> None:
-        """Count bytes that went nowhere; the first time, say why."""
-        self.lost += count
-        if not self._is_troubled:
-            self._is_troubled = True
-            self._around.report(self.path, message, self.lost)
+    def lose(self, count: int) -> None:
+        """Count bytes that went nowhere, for the reason of the last failure."""
+        self._around.report(LOG, self.path, self._why, count)
 
     def reopen(self) -> None:
         """Close the file and open what the path names now."""
@@ -185,12 +188,13 @@ class LogFile:
 
     def _fail(self, error: OSError, count: int) -> None:
         self._retry_at = self._around.clock() + RETRY_SECONDS
-        self.lose(count, f"cannot be written, and what is printed is lost until it can: {error.strerror}")
+        self._is_troubled = True
+        self._why = f"cannot be written: {error.strerror}; what is printed is lost until it can"
+        self.lose(count)
 
     def _recover(self) -> None:
         self._is_troubled = False
-        self._around.report(self.path, f"is written again; {self.lost} bytes were lost", self.lost)
-        self.lost = 0
+        self._around.report(LOG, self.path, "", 0)
 
     # ------------------------------------------------------------ opening
 
@@ -205,7 +209,12 @@ class LogFile:
             return False
         self.is_regular = _is_plain_file(self.path)
         if self.is_regular:
-            self._adopt(found)
+            try:
+                self._adopt(found)
+            except OSError as error:
+                self._close_file()
+                self._fail(error, 0)
+                return False
         else:
             # A FIFO of somebody who does not read must not hold up everybody else's output.
             is_own = self.path.startswith(_OWN_STREAMS) or found.st_uid in ours()
@@ -331,14 +340,13 @@ class LogFile:
         try:
             sidecars.save(self._record(length))
         except OSError as error:
-            if not self._is_record_lost:
-                self._is_record_lost = True
-                what = f"cannot be written, so positions in {self.path} may not outlive the agent"
-                self._around.report(sidecars.path_of(self.path), f"{what}: {error.strerror}", 0)
+            self._is_record_lost = True
+            words = f"cannot be written: {error.strerror}; positions in logs may not outlive the agent"
+            self._around.report(POSITIONS, sidecars.folder, words, 0)
             return
         if self._is_record_lost:
             self._is_record_lost = False
-            self._around.report(sidecars.path_of(self.path), "is written again", 0)
+            self._around.report(POSITIONS, sidecars.folder, "", 0)
 
     # ------------------------------------------------------------ rotation
 
@@ -355,11 +363,10 @@ class LogFile:
         except OSError as error:
             self._rotation_at = self._around.clock() + ROTATION_RETRY_SECONDS
             self._save(None)
-            if not has_failed:
-                self._around.report(self.path, f"cannot be rotated, and grows: {error.strerror}", 0)
+            self._around.report(ROTATION, self.path, f"fails, and the log grows: {error.strerror}", 0)
             return
         if has_failed:
-            self._around.report(self.path, "is rotated again", 0)
+            self._around.report(ROTATION, self.path, "", 0)
         closed = self._record(None).closed(self.size, self.backups)
         self.start, self.size, self.inode, self._segments = closed.start, 0, 0, closed.backups
         self._at_line_end = True

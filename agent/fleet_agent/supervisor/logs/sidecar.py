@@ -107,24 +107,31 @@ class Sidecars:
     """The folder of the records."""
 
     def __init__(self, folder: str, tell: Callable[[str], None]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._tell = tell
         self._version = SIDECAR.version
 
     def path_of(self, log_path: str) -> str:
         """Where the record of a log stands."""
         raw = os.fsencode(log_path)
-        return os.path.join(self._folder, f"{binascii.crc32(raw):08x}{binascii.crc32(raw[::-1]):08x}.json")
+        return os.path.join(self.folder, f"{binascii.crc32(raw):08x}{binascii.crc32(raw[::-1]):08x}.json")
 
     def load(self, log_path: str) -> Record | None:
-        """The record of a log; None when there is none, or none that can be read."""
+        """The record of a log; None when there is none, or none that can be read.
+
+        Raises: OSError when there is no descriptor left to read it with: it may well be there.
+        """
         try:
             with open(self.path_of(log_path), "rb") as file:
                 record = Record.from_state(SIDECAR.load(json.loads(file.read())))
         except UnknownVersion as error:
             self._tell(f"{self.path_of(log_path)}: {error}; positions in {log_path} begin anew")
             return None
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            return None
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
         return record if record.path == log_path else None
 
@@ -134,12 +141,12 @@ class Sidecars:
         Raises: OSError.
         """
         self._version = version
-        if not os.path.isdir(self._folder):
+        if not os.path.isdir(self.folder):
             return
-        for name in os.listdir(self._folder):
+        for name in os.listdir(self.folder):
             with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
                 if name.endswith(".json"):
-                    with open(os.path.join(self._folder, name), "rb") as file:
+                    with open(os.path.join(self.folder, name), "rb") as file:
                         record = Record.from_state(SIDECAR.load(json.loads(file.read())))
                     self.save(record)
 
@@ -155,7 +162,7 @@ class Sidecars:
         try:
             fd = os.open(path + ".new", flags, 0o600)
         except FileNotFoundError:
-            os.makedirs(self._folder, 0o700, exist_ok=True)
+            os.makedirs(self.folder, 0o700, exist_ok=True)
             fd = os.open(path + ".new", flags, 0o600)
         try:
             if os.write(fd, body) != len(body):

@@ -15,7 +15,6 @@ from fleet_agent.supervisor.logs.answers import (
     LogDescribed,
     LogGrew,
     LogRotated,
-    LogTrouble,
     Result,
     RunClosed,
 )
@@ -29,7 +28,6 @@ __all__ = [
     "LogDescribed",
     "LogGrew",
     "LogRotated",
-    "LogTrouble",
     "LogWorker",
     "Result",
     "RunClosed",
@@ -37,6 +35,11 @@ __all__ = [
 
 MAX_LINGERING_RUNS = 4
 MAX_WAITING_COMMANDS = 10_000
+
+
+THREAD = "log thread"
+ACTIVITY = "activity log"
+"""Kinds of trouble."""
 
 
 def _no_crash(_step: str) -> None:
@@ -52,10 +55,13 @@ class LogWorker:
         state_dir: str,
         notify: Callable[[], None],
         new_id: Callable[[], str],
+        report: Callable[[str, str, str, int], None],
         crash_at: Callable[[str], None] = _no_crash,
     ) -> None:
         """`notify` is called in the log thread when `results` has something for the first time.
 
+        `report(kind, subject, words, lost)` is called from any thread each time something cannot be done,
+        and without words once it can again.
         Raises: OSError when the in-flight journal cannot be made.
         """
         boot_id = _boot_id()
@@ -63,13 +69,18 @@ class LogWorker:
         self._notify = notify
         self._commands: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._results: deque[Result] = deque()
-        self._library = Library(state_dir, new_id, time.monotonic, self._answer, self._tell, crash_at)
+        self._report = report
+        self._library = Library(state_dir, new_id, time.monotonic, self._answer, self._tell, report, crash_at)
         self._activity = ActivityLog(self._library)
         self._pump = Pump(self._journal, self._overheard, crash_at)
         self._pending: InFlight | None = None
         self._runs: dict[tuple[str, int], Run] = {}
         self._reader = Reader(self._move, self._close, self._library.tell_growth)
         self._is_ending = False
+        self._is_dropping = False
+        self._has_failed = False
+        self._busy_since = 0.0
+        self._busy_with = ""
         self._thread = threading.Thread(target=self._work, name="logs", daemon=True)
 
     # ------------------------------------------------------------ the main loop's side
@@ -119,8 +130,23 @@ class LogWorker:
 
         While the disk stalls and thousands wait, further lines are dropped: memory is bounded.
         """
-        if level >= self._activity.level and len(self._commands) < MAX_WAITING_COMMANDS:
-            self._command(self._activity.write, time.time(), level, line)
+        if level < self._activity.level:
+            return
+        if len(self._commands) >= MAX_WAITING_COMMANDS:
+            self._is_dropping = True
+            words = f"takes no more lines: {MAX_WAITING_COMMANDS} wait for the disk; further ones are dropped"
+            self._report(ACTIVITY, "", words, len(line))
+            return
+        if self._is_dropping:
+            self._is_dropping = False
+            self._report(ACTIVITY, "", "", 0)
+        self._command(self._activity.write, time.time(), level, line)
+
+    def busy(self, now: float) -> tuple[float, str]:
+        """For how many seconds the thread has been at one piece of work (0.0: it waits for one), and at
+        which log, where that is known; `now` is monotonic."""
+        since = self._busy_since
+        return (max(0.0, now - since) if since else 0.0), self._busy_with
 
     def configure_activity(self, path: str, maxbytes: int, backups: int, level: int, echo: bool) -> None:
         """Where the activity log goes ("" for no file) from which level on, and whether to stdout, too."""
@@ -166,10 +192,18 @@ class LogWorker:
 
     def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
         # One bad command must not end the thread that empties everybody's FIFOs.
+        self._busy_with, self._busy_since = "", time.monotonic()
         try:
             act(*arguments)
         except Exception as error:
-            self._answer(LogTrouble("", f"the log thread failed: {type(error).__name__}: {error}", 0))
+            self._has_failed = True
+            self._report(THREAD, "", f"failed: {type(error).__name__}: {error}", 0)
+        else:
+            if self._has_failed:
+                self._has_failed = False
+                self._report(THREAD, "", "", 0)
+        finally:
+            self._busy_since = 0.0
 
     def _answer(self, result: Result) -> None:
         self._results.append(result)
@@ -187,6 +221,8 @@ class LogWorker:
 
     def _move(self, stream: Stream, is_probe: bool = False) -> int:
         """Move a chunk; a stream that cannot be read is closed."""
+        self._busy_with = stream.log.path if stream.log is not None else ""
+        self._busy_since = time.monotonic()
         try:
             return self._pump.probe(stream) if is_probe else self._pump.move(stream)
         except Exception as error:
@@ -195,6 +231,8 @@ class LogWorker:
             self._journal.clear()
             self._close(stream)
             return CLOSED
+        finally:
+            self._busy_since = 0.0
 
     def _close(self, stream: Stream) -> None:
         """This stream has ended."""
@@ -253,7 +291,7 @@ class LogWorker:
                 self._open_stream(run, name, fd, logs.get(name, LogSpec()), strip)
             except Exception as error:
                 what = f"{process} {name} cannot be read: {type(error).__name__}: {error}"
-                self._answer(LogTrouble("", what, 0))
+                self._activity.write(time.time(), ERROR, what)
 
     def _open_stream(self, run: Run, name: str, fd: int, spec: LogSpec, strip: bool) -> None:
         os.set_blocking(fd, False)

@@ -43,7 +43,13 @@ class Stdout:
 def log(tmp_path: Path, stdout: Stdout) -> ActivityLog:
     answers: list[Result] = []
     library = Library(
-        str(tmp_path / "state"), lambda: "id", time.monotonic, answers.append, lambda _: None, lambda _: None
+        str(tmp_path / "state"),
+        lambda: "id",
+        time.monotonic,
+        answers.append,
+        lambda _: None,
+        lambda *_: None,
+        lambda _: None,
     )
     return ActivityLog(library, stdout)
 

@@ -22,7 +22,9 @@ def answers() -> list[Result]:
 @pytest.fixture
 def library(tmp_path: Path, answers: list[Result]) -> Library:
     state = str(tmp_path / "state")
-    return Library(state, lambda: "id", time.monotonic, answers.append, lambda _: None, lambda _: None)
+    return Library(
+        state, lambda: "id", time.monotonic, answers.append, lambda _: None, lambda *_: None, lambda _: None
+    )
 
 
 def test_one_path_is_one_log_however_it_is_spelt(tmp_path: Path, library: Library) -> None:
@@ -60,7 +62,7 @@ def test_standard_output_is_appended_to_and_never_renamed(tmp_path: Path) -> Non
         "from fleet_agent.core.model import LogSpec\n"
         "from fleet_agent.supervisor.logs.library import Library\n"
         "nothing = lambda *_: None\n"
-        f"library = Library({str(tmp_path)!r}, lambda: 'id', time.monotonic, nothing, nothing, nothing)\n"
+        f"library = Library({str(tmp_path)!r}, lambda: 'id', time.monotonic, *[nothing] * 4)\n"
         f"for path in ('/dev/stdout', {str(tmp_path / 'link')!r}):\n"
         "    log = library.open(LogSpec(path, maxbytes=1, backups=1))\n"
         "    log.append(b'a\\nb\\n')\n"

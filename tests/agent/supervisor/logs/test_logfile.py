@@ -17,7 +17,7 @@ class World:
         self.folder = folder
         self.path = folder / "out.log"
         self.now = 0.0
-        self.trouble: list[tuple[str, str, int]] = []
+        self.trouble: list[tuple[str, str, str, int]] = []
         self.told: list[str] = []
         self.rotations: list[int] = []
         self.ids = 0
@@ -27,7 +27,7 @@ class World:
             sidecars=Sidecars(str(self.folder / "state"), self.told.append),
             new_id=self._new_id,
             clock=lambda: self.now,
-            report=lambda path, message, lost: self.trouble.append((path, message, lost)),
+            report=lambda *trouble: self.trouble.append(trouble),
             tell=self.told.append,
             rotated=lambda log: self.rotations.append(log.start),
             crash_at=lambda _: None,
@@ -125,7 +125,7 @@ def test_what_was_there_before_is_appended_to_and_counted(world: World) -> None:
     assert whole(log) == [(0, b"older\n"), (6, b"old\nnew\n")]
 
 
-def test_a_rotation_that_is_not_possible_grows_the_file_and_is_told_once(world: World) -> None:
+def test_a_rotation_that_is_not_possible_grows_the_file_and_is_reported(world: World) -> None:
     (world.folder / "out.log.1").mkdir()
     (world.folder / "out.log.1" / "in the way").touch()
     log = world.log(maxbytes=4, backups=1)
@@ -133,14 +133,16 @@ def test_a_rotation_that_is_not_possible_grows_the_file_and_is_told_once(world: 
         world.now += 20
         put(log, b"aaa\n")
     assert world.path.read_bytes() == b"aaa\n" * 5
-    assert [message.split(":")[0] for _, message, _ in world.trouble] == ["cannot be rotated, and grows"]
+    assert {(kind, words.split(":")[0]) for kind, _, words, _ in world.trouble} == {
+        ("rotation of log", "fails, and the log grows")
+    }
     (world.folder / "out.log.1" / "in the way").unlink()
     (world.folder / "out.log.1").rmdir()
     world.now += 60
     put(log, b"b")
     assert (world.folder / "out.log.1").read_bytes() == b"aaa\n" * 5
     assert log.end == 21
-    assert world.trouble[-1][1] == "is rotated again"
+    assert world.trouble[-1] == ("rotation of log", str(world.path), "", 0)
 
 
 # ---------------------------------------------------------------- modes and odd targets
@@ -170,13 +172,13 @@ def test_a_pipe_that_nobody_reads_is_trouble_not_a_hang(world: World) -> None:
     log = world.log(maxbytes=1)
     assert not log.prepare(3)
     log.lose(3)
-    assert "cannot be written" in world.trouble[0][1]
+    assert "cannot be written" in world.trouble[0][2]
 
 
 # ---------------------------------------------------------------- trouble
 
 
-def test_a_folder_that_is_gone_is_told_once_and_what_was_lost_when_it_is_back(world: World) -> None:
+def test_a_folder_that_is_gone_is_reported_with_all_that_is_lost_until_it_is_back(world: World) -> None:
     folder = world.folder / "deep"
     folder.mkdir()
     log = world.log(path=str(folder / "out.log"))
@@ -187,15 +189,14 @@ def test_a_folder_that_is_gone_is_told_once_and_what_was_lost_when_it_is_back(wo
         world.now += 1
         assert not log.prepare(4)
         log.lose(4)
-    assert [(message, lost) for _, message, lost in world.trouble] == [
-        ("cannot be written, and what is printed is lost until it can: No such file or directory", 0)
-    ]
+    path = str(folder / "out.log")
+    words = "cannot be written: No such file or directory; what is printed is lost until it can"
+    assert world.trouble == [("log", path, words, lost) for _ in range(10) for lost in (0, 4)]
     folder.mkdir()
     world.now += 1
     put(log, b"two\n")
     assert (folder / "out.log").read_bytes() == b"two\n"
-    assert world.trouble[1][1:] == ("is written again; 40 bytes were lost", 40)
-    assert len(world.trouble) == 2
+    assert world.trouble[20:] == [("log", path, "", 0)]
 
 
 def test_a_full_disk_is_trouble(world: World) -> None:
@@ -203,10 +204,8 @@ def test_a_full_disk_is_trouble(world: World) -> None:
     for _ in range(3):
         world.now += 1
         put(log, b"four")
-    assert [(message.split(": ")[-1], lost) for _, message, lost in world.trouble] == [
-        ("No space left on device", 4)
-    ]
-    assert log.lost == 12
+    words = "cannot be written: No space left on device; what is printed is lost until it can"
+    assert world.trouble == [("log", "/dev/full", words, 4)] * 3
 
 
 def test_a_file_that_was_removed_is_made_again(world: World) -> None:
@@ -311,12 +310,12 @@ def test_a_record_that_cannot_be_written_is_told_and_logging_goes_on(world: Worl
     log = world.log(maxbytes=4)
     put(log, b"aaa\nbbb\nb")
     assert world.path.read_bytes() == b"b"
-    [(path, message, _)] = world.trouble
-    assert path.startswith(str(world.folder / "state"))
-    assert "may not outlive the agent" in message
+    folder = str(world.folder / "state")
+    assert {(kind, path) for kind, path, *_ in world.trouble} == {("positions of logs in", folder)}
+    assert all("may not outlive the agent" in words for *_, words, _ in world.trouble)
     (world.folder / "state").unlink()
     put(log, b"bbb\n")
-    assert world.trouble[1:] == [(path, "is written again", 0)]
+    assert world.trouble[-1] == ("positions of logs in", folder, "", 0)
 
 
 @pytest.mark.root
@@ -338,7 +337,7 @@ class TestAProgramThatOwnsItsLogFolder:
         os.lchown(theirs / "out.log", self.NOBODY, self.NOBODY)
         assert not log.prepare(4)
         assert secret.read_bytes() == b"hash"
-        assert "a link of uid 65534 leads out of that user's folders" in world.trouble[0][1]
+        assert "a link of uid 65534 leads out of that user's folders" in world.trouble[0][2]
         with pytest.raises(PermissionError):
             log.open_current()
 
@@ -350,6 +349,6 @@ class TestAProgramThatOwnsItsLogFolder:
         try:
             log = world.log()
             put(log, b"x" * 200_000)
-            assert log.lost == 200_000 - len(os.read(held, 200_000))
+            assert sum(lost for *_, lost in world.trouble) == 200_000 - len(os.read(held, 200_000))
         finally:
             os.close(held)

@@ -21,7 +21,13 @@ class Setting:
         self.heard: list[tuple[str, bytes]] = []
         answers: list[Result] = []
         self.library = Library(
-            str(folder), lambda: "id", time.monotonic, answers.append, lambda _: None, self.steps.append
+            str(folder),
+            lambda: "id",
+            time.monotonic,
+            answers.append,
+            lambda _: None,
+            lambda *_: None,
+            self.steps.append,
         )
         self.journal = Journal(str(folder / "inflight"), "boot", bytes(32))
         self.pump = Pump(

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from fleet_agent.core.model import LogSpec
@@ -17,7 +17,6 @@ from fleet_agent.supervisor.logs.worker import (
     LogDescribed,
     LogGrew,
     LogRotated,
-    LogTrouble,
     LogWorker,
     Result,
     RunClosed,
@@ -61,9 +60,15 @@ class Logs:
         self.children: list[Child] = []
         self.seen: list[Result] = []
         self.woken = threading.Event()
+        self.troubles: list[tuple[str, str, str, int]] = []
         (folder / "run").mkdir()
-        self.worker = LogWorker(str(folder / "run"), str(folder / "state"), self.woken.set, lambda: "new id")
+        self.worker = LogWorker(
+            str(folder / "run"), str(folder / "state"), self.woken.set, lambda: "new id", self.report
+        )
         self.worker.start()
+
+    def report(self, *trouble: Any) -> None:
+        self.troubles.append(trouble)
 
     def child(self) -> Child:
         child = Child(self.folder / f"fifo{len(self.children)}")
@@ -270,8 +275,10 @@ def test_a_bad_descriptor_harms_nobody(logs: Logs) -> None:
     good = logs.run("good")
     folder = os.open(logs.folder, os.O_RDONLY)
     logs.worker.open_run("bad", 1, {"stdout": folder, "stderr": 10_000}, {})
-    assert "bad stdout cannot be read" in logs.wait(LogTrouble).message
-    assert "bad stderr cannot be read" in logs.wait(LogTrouble).message
+    logs.worker.configure_activity(logs.path("activity"), 0, 0, 20, False)
+    wait_for(lambda: logs.text("activity").count(b"cannot be read") == 2)
+    assert b"bad stdout cannot be read" in logs.text("activity")
+    assert b"bad stderr cannot be read" in logs.text("activity")
     os.close(folder)
     good.print(b"fine\n")
     wait_for(lambda: logs.text("good") == b"fine\n")
@@ -329,8 +336,10 @@ def test_a_lost_folder_stops_nobody_and_is_told(logs: Logs) -> None:
     spec = LogSpec(str(folder / "a.log"))
     logs.worker.open_run("a", 1, {"stdout": child.read_end}, {"stdout": spec})
     child.print(b"x" * 1_000_000)
-    first = logs.wait(LogTrouble)
-    assert (first.path, "No such file" in first.message) == (spec.path, True)
+    wait_for(lambda: sum(lost for *_, lost in logs.troubles) >= 900_000)
+    why = {trouble[:3] for trouble in logs.troubles}
+    words = "cannot be written: No such file or directory; what is printed is lost until it can"
+    assert why == {("log", spec.path, words)}
     folder.mkdir()
 
     def is_back() -> bool:
@@ -338,9 +347,8 @@ def test_a_lost_folder_stops_nobody_and_is_told(logs: Logs) -> None:
         return (folder / "a.log").exists()
 
     wait_for(is_back)
-    second = logs.wait(LogTrouble)
-    assert second.lost >= 1_000_000
-    assert not [result for result in logs.take() if isinstance(result, LogTrouble)]
+    wait_for(lambda: logs.troubles[-1] == ("log", spec.path, "", 0))
+    assert sum(lost for *_, lost in logs.troubles) >= 1_000_000
 
 
 def test_a_stalled_disk_stops_no_caller(logs: Logs) -> None:

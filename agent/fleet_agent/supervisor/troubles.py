@@ -1,0 +1,70 @@
+"""What cannot be done at present, from all rooms and both threads of the supervisor, told and shown.
+
+`core.troubles` decides what is told; here is the lock, the clock, and who is told.
+"""
+
+import threading
+from collections.abc import Callable
+
+from fleet_api.rows import TroubleRow
+
+from fleet_agent.core.model import Now
+from fleet_agent.core.troubles import Table
+from fleet_agent.supervisor.loop import Alarm, Loop
+
+Report = Callable[[str], None]
+"""Takes why something cannot be done, each time it cannot; "" once it can again."""
+
+
+class Troubles:
+    """Owns the table. `fail` and `over` may be called from any thread, and return at once."""
+
+    def __init__(self, loop: Loop, clock: Callable[[], Now], tell: Callable[[str, str, str], None]) -> None:
+        """`tell(kind, subject, line)` is called in the loop's thread."""
+        self._loop = loop
+        self._clock = clock
+        self._tell = tell
+        self._table = Table()
+        self._lock = threading.Lock()
+        self._wake = loop.waker(self._tell_due)
+        self._alarm: Alarm | None = None
+
+    def fail(self, kind: str, subject: str, words: str, lost: int = 0) -> None:
+        """It could not be done: `words` say why and what follows, `lost` counts bytes that went nowhere."""
+        with self._lock:
+            has_news = self._table.fail(kind, subject, words, self._clock(), lost)
+        if has_news:
+            self._wake()
+
+    def over(self, kind: str, subject: str) -> None:
+        """It can be done again, if it could not."""
+        with self._lock:
+            has_news = self._table.over(kind, subject, self._clock())
+        if has_news:
+            self._wake()
+
+    def about(self, kind: str, subject: str) -> Report:
+        """The two for one subject."""
+
+        def report(words: str) -> None:
+            if words:
+                self.fail(kind, subject, words)
+            else:
+                self.over(kind, subject)
+
+        return report
+
+    def rows(self) -> list[TroubleRow]:
+        """Those that last."""
+        with self._lock:
+            return list(self._table.rows())
+
+    def _tell_due(self) -> None:
+        with self._lock:
+            lines = self._table.lines(self._clock())
+            due = self._table.due()
+        for (kind, subject), line in lines:
+            self._tell(kind, subject, line)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None if due is None else self._loop.at(due, self._tell_due)
