@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from fleet_api.errors import FleetError
-from fleet_api.rows import ContextRow, ErrorRow, OutcomeRow, PositionRow, ProcessRow
+from fleet_api.rows import ContextRow, ErrorRow, OutcomeRow, PositionRow, ProcessRow, TroubleRow
 
 
 class Bucket(StrEnum):
@@ -43,7 +43,7 @@ class HostAnswer(NamedTuple):
     """What one host answered. `errors` are terms that match nothing there.
 
     `reachability` is None for the agent of this host, which was asked directly. `is_behind`: the copy
-    may be older than the caller's own last change.
+    may be older than the caller's own last change. `troubles` are what its agent cannot do at present.
     """
 
     host: str
@@ -57,6 +57,7 @@ class HostAnswer(NamedTuple):
     operation_id: str = ""
     is_behind: bool = False
     duration_seconds: float | None = None
+    troubles: Sequence[TroubleRow] = ()
 
 
 class Change(NamedTuple):

@@ -60,6 +60,7 @@ class LocalAgent:
             rows=reply.get("processes", ()),
             errors=reply.get("errors", ()),
             position=reply.get("position"),
+            troubles=reply.get("troubles", ()),
         )
         return settle_read([answer])[0]
 

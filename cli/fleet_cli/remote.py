@@ -283,6 +283,7 @@ def _gather_status(replies: Iterable[controller_pb2.HostStatus]) -> Iterator[Hos
             reachability=_reachability(all_parts[0].reachability),
             position=wire.position_from_proto(reply.position) if reply.HasField("position") else None,
             is_behind=any(part.behind for part in all_parts),
+            troubles=[wire.trouble_from_proto(trouble) for part in all_parts for trouble in part.troubles],
         )
 
 

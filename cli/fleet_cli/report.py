@@ -13,7 +13,7 @@ from fleet_cli import exit_codes, programs
 from fleet_cli.answers import Bucket, Change, HostAnswer, count, settle_read
 from fleet_cli.invocation import Invocation
 from fleet_cli.options import Output
-from fleet_cli.views import lines, summary, table
+from fleet_cli.views import lines, summary, table, troubles
 from fleet_cli.views.text import paint, shown
 
 
@@ -90,6 +90,9 @@ def status(invocation: Invocation, output: Output, collected: Collected, *, is_l
 
         width = invocation.terminal.width
         invocation.print(folded.status(answers, width, has_colour, invocation.wall()))
+    for answer in answers:
+        for line in troubles.lines(answer, invocation.wall(), is_local=is_local):
+            invocation.tell(line)
     _print_end(invocation, answers, collected, is_local=is_local)
     return code
 

@@ -29,7 +29,12 @@ def to_fact(message: agent_pb2.WatchResponse) -> ProcessFact | None:
         case "heartbeat":
             beat = message.heartbeat
             position = to_position(beat.position) if beat.HasField("position") else None
-            return fleet.Beat(position, wire.seconds_of(beat.supervisor_age))
+            return fleet.Beat(
+                position,
+                wire.seconds_of(beat.supervisor_age),
+                wire.seconds_of(beat.keeper_age),
+                tuple(beat.troubles),
+            )
         case "gap":
             return fleet.Missed()
         case _:

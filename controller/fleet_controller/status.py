@@ -64,6 +64,7 @@ class StatusTeller:
             message.position.agent_id = view.position.agent_id
             message.position.incarnation = view.position.incarnation
             message.position.sequence = view.position.sequence
+        message.troubles.extend(view.troubles)
         if reach.reach not in (Reach.CONNECTED, Reach.LATE):
             error = reach.error or _still_connecting(name)
             message.bucket = BUCKETS[outcome.of_error(error, is_change=False, was_sent=False)]
@@ -117,6 +118,7 @@ def _in_messages(
         message.CopyFrom(first)
         if number > 1:
             message.ClearField("errors")
+            message.ClearField("troubles")
         message.processes.extend(chunk)
         message.more = number < len(chunks)
         yield message

@@ -21,6 +21,7 @@ from fleet_api.rows import (
     OutcomeRow,
     PositionRow,
     ProcessRow,
+    TroubleRow,
 )
 from fleet_api.v1 import agent_pb2, types_pb2
 
@@ -67,6 +68,34 @@ def _split(seconds: float) -> tuple[int, int]:
     whole = int(seconds // 1)
     nanos = round((seconds - whole) * NANOS)
     return (whole + 1, 0) if nanos >= NANOS else (whole, nanos)
+
+
+# ---------------------------------------------------------------- troubles
+
+
+def trouble_to_proto(row: TroubleRow) -> types_pb2.Trouble:
+    """The message of a row."""
+    message = types_pb2.Trouble(
+        kind=clean(row["kind"]),
+        subject=clean(row["subject"]),
+        message=clean(row["message"]),
+        count=row["count"],
+        lost_bytes=row["lost_bytes"],
+    )
+    _fill(message.since, row["since"])
+    return message
+
+
+def trouble_from_proto(message: types_pb2.Trouble) -> TroubleRow:
+    """The row of a message; the inverse of `trouble_to_proto`."""
+    return TroubleRow(
+        kind=message.kind,
+        subject=message.subject,
+        message=message.message,
+        since=seconds_of(message.since),
+        count=message.count,
+        lost_bytes=message.lost_bytes,
+    )
 
 
 # ---------------------------------------------------------------- processes

@@ -15,6 +15,7 @@ from fleet_api.rows import (
     OutcomeRow,
     PositionRow,
     ProcessRow,
+    TroubleRow,
 )
 from fleet_api.v1 import agent_pb2, types_pb2
 from hypothesis import given
@@ -225,3 +226,11 @@ def test_many_processes_are_cut_by_count_and_by_size() -> None:
     assert [len(chunk) for chunk in wire.size_bounded(messages, size * 3, 100)] == [3, 3, 3, 1]
     assert [len(chunk) for chunk in wire.size_bounded(messages, 1, 100)] == [1] * 10
     assert list(wire.size_bounded([], 10, 10)) == [[]]
+
+
+@given(
+    rows(TroubleRow, kind=TEXT, subject=TEXT, message=TEXT, since=TIMES, count=SEQUENCE, lost_bytes=SEQUENCE)
+)
+def test_troubles(row: TroubleRow) -> None:
+    message = types_pb2.Trouble.FromString(wire.trouble_to_proto(row).SerializeToString())
+    assert wire.trouble_from_proto(message) == pytest.approx(row)

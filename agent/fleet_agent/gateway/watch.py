@@ -141,6 +141,8 @@ class Watching:
                 time=wire.timestamp(self._wall()),
                 supervisor_age=wire.duration(self._pulse.age),
                 position=position,
+                keeper_age=wire.duration(self._pulse.keeper_age),
+                troubles=self._pulse.troubles,
             )
         )
 

@@ -364,6 +364,8 @@ class Keeper:
             self._supervisors.replace(message, self._state_to_check)
         elif isinstance(message, messages.Prepared):
             return
+        elif isinstance(message, messages.Call):
+            self._tell(messages.Here())
         elif isinstance(message, messages.Leave):
             self._leave(int(message.code))
         elif isinstance(message, messages.Detach):

@@ -109,6 +109,7 @@ class Supervisors:
             ["stop"] if self.stop_asked else [],
             self.upgrade,
             self.reverted,
+            heeds_calls=True,
         )
         kept = [(messages.Kept(name, note), fd) for name, (fd, note) in self.kept.items()]
         self.link = SupervisorLink(ours, self._epoll, hello, kept, self._holding)

@@ -105,6 +105,10 @@ class Pong(NamedTuple):
     """The answer to Ping."""
 
 
+class Call(NamedTuple):
+    """Answer with Here: the supervisor wants to know whether the keeper does its work."""
+
+
 # ---------------------------------------------------------------- keeper to supervisor
 
 
@@ -122,6 +126,8 @@ class Hello(NamedTuple):
     # for the reason in `reverted`.
     upgrade: str = ""
     reverted: str = ""
+    # Whether Call is answered.
+    heeds_calls: bool = False
 
 
 class Kept(NamedTuple):
@@ -230,6 +236,10 @@ class Asked(NamedTuple):
     signal: str
 
 
+class Here(NamedTuple):
+    """The answer to Call."""
+
+
 class Ping(NamedTuple):
     """Answer with Pong: a service manager wants to know whether we are alive."""
 
@@ -247,6 +257,7 @@ ToKeeper = (
     | Replace
     | Ready
     | Pong
+    | Call
 )
 ToSupervisor = (
     Hello
@@ -263,6 +274,7 @@ ToSupervisor = (
     | ReplaceFailed
     | Asked
     | Ping
+    | Here
 )
 Message = ToKeeper | ToSupervisor
 
@@ -293,6 +305,8 @@ _NAMES: dict[type[Any], str] = {
     ReplaceFailed: "replace_failed",
     Asked: "asked",
     Ping: "ping",
+    Call: "call",
+    Here: "here",
 }
 _TYPES = {name: cls for cls, name in _NAMES.items()}
 

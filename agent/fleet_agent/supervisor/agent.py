@@ -20,12 +20,14 @@ from fleet_agent.core.model import Now, Process, ProcessSpec
 from fleet_agent.link.messages import (
     Asked,
     Begin,
+    Call,
     Child,
     Detach,
     Exited,
     GatewayEnded,
     GatewayStarted,
     Hello,
+    Here,
     Leave,
     Message,
     Ping,
@@ -49,6 +51,7 @@ from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways
 from fleet_agent.supervisor.journal import Change, Journal
 from fleet_agent.supervisor.keeper_link import KeeperLink
+from fleet_agent.supervisor.keeper_pulse import KeeperPulse
 from fleet_agent.supervisor.logs.activity import LEVELS
 from fleet_agent.supervisor.logs.worker import Drained, LogWorker, RunClosed
 from fleet_agent.supervisor.loop import Alarm, Loop
@@ -97,6 +100,7 @@ class Agent:
         self._shutdown: Shutdown | None = None
         self._door: Door | None = None
         self._troubles = Troubles(loop, world.clock, self._tell_trouble)
+        self._keeper_pulse = KeeperPulse(loop, lambda: self._link.send(Call()), self._troubles)
         self._catching_up: Alarm | None = None
         self.has_begun = False
 
@@ -106,6 +110,7 @@ class Agent:
         match message:
             case Hello():
                 self._hello = message
+                self._keeper_pulse.is_heeded = message.heeds_calls
             case Child():
                 self._found.append(Found(message, dict(zip(message.streams, fds, strict=False))))
             case Begin():
@@ -125,6 +130,8 @@ class Agent:
             case GatewayEnded():
                 if self._shutdown is None:
                     self._gateways.on_ended(message, self._loop.now())
+            case Here():
+                self._keeper_pulse.answered()
             case Asked():
                 self._on_asked(message.what, message.signal)
             case Ping():
@@ -279,6 +286,7 @@ class Agent:
             epochs,
             self._troubles,
             self._stalls,
+            self._keeper_pulse.owes,
             self._refuse_changes,
         )
 
@@ -294,6 +302,7 @@ class Agent:
     def _act(self, spec: ProcessSpec, process: Process, effect: events.Effect) -> None:
         if isinstance(effect, events.SendSignal):
             self._send(SendSignal(spec.id, effect.run, effect.signal, effect.ordinal, effect.to_group))
+            self._keeper_pulse.owes()
             self._report(signal_line(spec, process, effect))
             return
         try:
@@ -304,6 +313,7 @@ class Agent:
             self._loop.soon(lambda: self._cannot_spawn(spec, effect.run, failure))
             return
         self._send(request)
+        self._keeper_pulse.owes()
 
     def _cannot_spawn(self, spec: ProcessSpec, run: int, error: Exception) -> None:
         words = str(error)

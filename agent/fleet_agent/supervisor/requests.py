@@ -68,6 +68,7 @@ class Requests:
         epochs: Epochs,
         troubles: Troubles,
         stalls: Stalls,
+        keeper_owes: Callable[[], float],
         refuse_changes: Callable[[], str],
     ) -> None:
         self._roster = roster
@@ -80,6 +81,7 @@ class Requests:
         self._epochs = epochs
         self._troubles = troubles
         self._stalls = stalls
+        self._keeper_owes = keeper_owes
         self._refuse_changes = refuse_changes
         self._log_requests: dict[int, _LogRequest] = {}
         self._log_number = 0
@@ -146,6 +148,7 @@ class Requests:
 
     def _present_troubles(self) -> list[TroubleRow]:
         self._stalls.look()
+        self._keeper_owes()
         return self._troubles.rows()
 
     def _hello(self, session: Session, number: int, arguments: Frame) -> None:
@@ -244,7 +247,15 @@ class Requests:
 
     def _ping(self, session: Session, number: int, arguments: Frame) -> None:
         position = self._watching.position()
-        session.answer(number, {"monotonic": self._clock().monotonic, "sequence": position["sequence"]})
+        session.answer(
+            number,
+            {
+                "monotonic": self._clock().monotonic,
+                "sequence": position["sequence"],
+                "keeper_owes": self._keeper_owes(),
+                "troubles": self._present_troubles(),
+            },
+        )
 
     def _open_log(self, session: Session, number: int, arguments: Frame) -> None:
         self._ask_log(session, number, arguments, follow=False)

@@ -53,6 +53,10 @@ def _local(target: Target, found: dict[str, Any]) -> tuple[list[str], int]:
     if problem:
         found["agent"]["gateway_problem"] = problem
         lines.append(f"gateway     not serving: {shown(problem)}")
+    troubles = hello.get("troubles", [])
+    if troubles:
+        found["agent"]["troubles"] = troubles
+        lines += [f"trouble     {shown(trouble['message'])}" for trouble in troubles]
     return lines, exit_codes.OK
 
 

@@ -72,6 +72,7 @@ def host(answer: HostAnswer) -> dict[str, Any]:
         "outcomes": [{**row, "error": _error(row["error"])} for row in answer.outcomes],
         "errors": [_error(error) for error in answer.errors],
         "duration_seconds": answer.duration_seconds,
+        "troubles": list(answer.troubles),
     }
 
 

@@ -12,7 +12,7 @@ Called by `state`, the one owner of all views.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fleet_api.errors import FleetError, Unavailable
 from fleet_api.unreachable import SILENT_HINT
@@ -47,9 +47,9 @@ class Held(Generic[Row]):
 class View(Generic[Row]):
     """What is known of one host.
 
-    `proof` is the newest moment at which its supervisor is known to have lived, `heard` the newest message
-    of any kind, `lost_at` the last time it went down. `ahead` is our sequence when a heartbeat first told
-    of changes that we had not got.
+    `proof` is the newest moment at which its supervisor and its keeper are known to have lived (`is_held_up`:
+    it is the keeper that has not answered since), `heard` the newest message of any kind, `lost_at` the last
+    time it went down. `ahead` is our sequence when a heartbeat first told of changes that we had not got.
     """
 
     link: Link = Link.CONNECTING
@@ -62,6 +62,8 @@ class View(Generic[Row]):
     agent_version: str = ""
     ahead: int | None = None
     lost_at: Moment | None = None
+    is_held_up: bool = False
+    troubles: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,15 @@ class Changed(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A heartbeat; `supervisor_age_seconds` is the age of the supervisor's own last answer."""
+    """A heartbeat; the ages are those of the supervisor's last answer, and of the keeper's to it.
+
+    `troubles` are opaque, like rows.
+    """
 
     position: Position | None
     supervisor_age_seconds: float = 0.0
+    keeper_age_seconds: float = 0.0
+    troubles: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,13 @@ def reachability(host: str, view: View[Row], now: float, heartbeat_seconds: floa
             SILENT_HINT,
         )
         return Reachability(Reach.UNREACHABLE, error, view.proof, age)
+    if supervisor is Reach.UNREACHABLE and view.is_held_up:
+        error = Unavailable(
+            "KEEPER_NOT_ANSWERING",
+            f"{host}: its supervisor answers, its keeper does not: nothing can be started or stopped",
+            "look at the first process of the agent on that host: it may be stopped (SIGSTOP) or starved",
+        )
+        return Reachability(Reach.UNREACHABLE, error, view.proof, age)
     if supervisor is Reach.UNREACHABLE:
         error = Unavailable(
             "SUPERVISOR_NOT_ANSWERING",
@@ -257,11 +271,19 @@ def _beat(view: View[Row], fact: Beat, now: Moment) -> Step[Row]:
     heard = replace(view, heard=now)
     if view.position is None or view.arriving is not None:
         return Step(heard)  # still waiting for the end of a snapshot
-    age = max(0.0, fact.supervisor_age_seconds)
+    age = max(0.0, fact.supervisor_age_seconds, fact.keeper_age_seconds)
     proof = Moment(now.monotonic - age, now.wall - age)
     if view.proof is not None and view.proof.monotonic > proof.monotonic:
         proof = view.proof
-    beaten = replace(heard, link=Link.UP, error=None, proof=proof, ahead=None)
+    beaten = replace(
+        heard,
+        link=Link.UP,
+        error=None,
+        proof=proof,
+        ahead=None,
+        is_held_up=fact.keeper_age_seconds > fact.supervisor_age_seconds,
+        troubles=fact.troubles,
+    )
     if fact.position is None:
         return Step(beaten)
     have = view.position

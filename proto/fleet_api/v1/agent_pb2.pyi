@@ -375,6 +375,8 @@ class Heartbeat(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     SUPERVISOR_AGE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    KEEPER_AGE_FIELD_NUMBER: _builtins.int
+    TROUBLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -383,16 +385,26 @@ class Heartbeat(_message.Message):
 
     @_builtins.property
     def position(self) -> _types_pb2.Position: ...
+    @_builtins.property
+    def keeper_age(self) -> _duration_pb2.Duration:
+        """Age of the keeper's last answer to the supervisor: without it nothing can be started or signalled."""
+
+    @_builtins.property
+    def troubles(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Trouble]:
+        """What the agent cannot do at present; empty when all is well."""
+
     def __init__(
         self,
         *,
         time: _timestamp_pb2.Timestamp | None = ...,
         supervisor_age: _duration_pb2.Duration | None = ...,
         position: _types_pb2.Position | None = ...,
+        keeper_age: _duration_pb2.Duration | None = ...,
+        troubles: _abc.Iterable[_types_pb2.Trouble] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "supervisor_age", b"supervisor_age", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["keeper_age", b"keeper_age", "position", b"position", "supervisor_age", b"supervisor_age", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "supervisor_age", b"supervisor_age", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keeper_age", b"keeper_age", "position", b"position", "supervisor_age", b"supervisor_age", "time", b"time", "troubles", b"troubles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -304,6 +304,7 @@ class HostStatus(_message.Message):
     ERRORS_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     BEHIND_FIELD_NUMBER: _builtins.int
+    TROUBLES_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     bucket: Global___HostOutcome.Bucket.ValueType
     more: _builtins.bool
@@ -322,6 +323,10 @@ class HostStatus(_message.Message):
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Error]:
         """Terms of the selector that match nothing on this host."""
 
+    @_builtins.property
+    def troubles(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Trouble]:
+        """What the agent cannot do at present, as it told last."""
+
     def __init__(
         self,
         *,
@@ -334,10 +339,11 @@ class HostStatus(_message.Message):
         errors: _abc.Iterable[_types_pb2.Error] | None = ...,
         more: _builtins.bool = ...,
         behind: _builtins.bool = ...,
+        troubles: _abc.Iterable[_types_pb2.Trouble] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "position", b"position", "reachability", b"reachability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind", b"behind", "bucket", b"bucket", "error", b"error", "errors", b"errors", "host", b"host", "more", b"more", "position", b"position", "processes", b"processes", "reachability", b"reachability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind", b"behind", "bucket", b"bucket", "error", b"error", "errors", b"errors", "host", b"host", "more", b"more", "position", b"position", "processes", b"processes", "reachability", b"reachability", "troubles", b"troubles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

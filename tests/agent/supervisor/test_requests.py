@@ -67,6 +67,7 @@ class World(SmallRoster):
         self.turns = Loop(time.monotonic)
         self.troubles = Troubles(self.turns, lambda: self.now, lambda *_: None)
         self.busy = 0.0, ""
+        self.keeper_owes = 0.0
         settings = FleetSettings(insecure_plaintext=True)
         gateways = Gateways(self.turns, settings, str(folder / "port"), lambda *_: None, print, lambda: None)
         gateways.pid = 55
@@ -81,6 +82,7 @@ class World(SmallRoster):
             Epochs(str(folder / "epochs.json")),
             self.troubles,
             Stalls(self.turns, lambda _: self.busy, self.troubles),
+            lambda: self.keeper_owes,
             lambda: self.refusal,
         )
         ours, theirs = socket.socketpair()
@@ -156,7 +158,12 @@ def test_hello_says_who_answers(world: World) -> None:
 
 def test_ping_carries_the_number_of_the_last_change(world: World) -> None:
     world.roster.apply("g:a", events.StartAsked("test"))
-    assert world.ask("ping")["ok"] == {"monotonic": 1000.0, "sequence": 1}
+    assert world.ask("ping")["ok"] == {
+        "monotonic": 1000.0,
+        "sequence": 1,
+        "keeper_owes": 0.0,
+        "troubles": [],
+    }
 
 
 def test_status_of_terms(world: World) -> None:
@@ -461,3 +468,24 @@ def test_only_the_gateway_is_told_its_configuration(world: World) -> None:
 def test_the_gateway_is_told_its_configuration(gateway: World) -> None:
     configuration = gateway.ask("configure")["ok"]
     assert (configuration["host_id"], configuration["identifier"]) == ("host-1", "supervisor")
+
+
+def test_troubles_are_told_to_whoever_asks_for_status_or_version_and_to_the_gateway(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.ask("status")["ok"]["troubles"] == []
+    world.troubles.fail("journal", "/j", "is full")
+    for do in ("status", "hello", "ping"):
+        (trouble,) = world.ask(do)["ok"]["troubles"]
+        assert (trouble["message"], trouble["count"]) == ("journal /j is full", 1)
+    world.keeper_owes = 3.5
+    assert world.ask("ping")["ok"]["keeper_owes"] == 3.5
+
+
+def test_no_log_is_promised_while_its_disk_stalls(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.busy = 7.0, "/srv/web.log"
+    error = world.ask("open_log", process="g:a")["error"]
+    assert error["code"] == "LOG_DISK_STALLED"
+    assert "stalls at /srv/web.log" in error["message"]
+    (trouble,) = world.ask("status")["ok"]["troubles"]
+    assert trouble["kind"] == "log disk"

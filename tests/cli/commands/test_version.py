@@ -71,3 +71,15 @@ def test_a_host_that_does_not_answer_is_told_as_last_known() -> None:
 
 def test_the_flag_says_only_our_own() -> None:
     assert run("--version") == Result(0, f"fleetctl {VERSION}\n", "")
+
+
+def test_here_troubles_are_shown(tmp_path: Path) -> None:
+    trouble = {"kind": "journal", "subject": "", "message": "journal is full", "since": 1.0, "count": 3}
+
+    def hello(talk: Conversation, request: Frame) -> None:
+        talk.ok(request, version="0.1.0", host_id="web1", troubles=[trouble])
+
+    path = str(tmp_path / "door.sock")
+    with fake_door(path, {"hello": hello}):
+        assert run("version", "--door", path).lines[-1] == "trouble     journal is full"
+        assert run("version", "-o", "json", "--door", path).json["agent"]["troubles"] == [trouble]

@@ -20,6 +20,7 @@ HOST_KEYS = {
     "outcomes",
     "errors",
     "duration_seconds",
+    "troubles",
 }
 PROCESS_KEYS = {
     "name",

@@ -183,6 +183,21 @@ def test_a_gateway_that_beats_for_a_dead_supervisor_is_no_proof() -> None:
     assert judged.last_seen == at(0)
 
 
+def test_a_keeper_that_does_not_answer_makes_a_host_unreachable() -> None:
+    view, _ = play(snapshot(5, "a"))
+    for second in range(1, 9):
+        beat = Beat(position(5), 0.5, float(second), ("trouble",))
+        view = fleet.fold(view, beat, at(second)).view
+    judged = reach(view, 8.5)
+    assert judged.reach is Reach.UNREACHABLE
+    assert judged.error is not None and judged.error.code == "KEEPER_NOT_ANSWERING"
+    assert judged.last_seen == at(0)
+    assert view.troubles == ("trouble",)
+    view = fleet.fold(view, Beat(position(5), 0.5, 0.6), at(9)).view
+    assert reach(view, 9.5).reach is Reach.CONNECTED
+    assert view.troubles == ()
+
+
 @given(st.floats(0, HEARTBEAT), st.floats(0, HEARTBEAT))
 def test_a_supervisor_asked_within_a_heartbeat_is_never_late(age: float, since: float) -> None:
     view, _ = play(snapshot(5, "a"))

@@ -12,7 +12,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fleet_agent.supervisor.logs.inflight import UNKNOWN_OFFSET
-from fleet_agent.supervisor.logs.opening import open_log, ours
+from fleet_agent.supervisor.logs.opening import (
+    STREAM_DESCRIPTORS,
+    is_plain_file,
+    open_for_append,
+    open_log,
+    ours,
+)
 from fleet_agent.supervisor.logs.rotation import cut, shift, size_of_backup
 from fleet_agent.supervisor.logs.sidecar import Record, Segment, Sidecars, reconcile
 
@@ -25,9 +31,7 @@ POSITIONS = "positions of logs in"
 """Kinds of trouble."""
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_WRITE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_STREAM_DESCRIPTORS = {"/dev/stdout": 1, "/dev/stderr": 2}
-_OWN_STREAMS = (*_STREAM_DESCRIPTORS, "/dev/fd/", "/proc/")
+_OWN_STREAMS = (*STREAM_DESCRIPTORS, "/dev/fd/", "/proc/")
 
 
 class Surroundings(NamedTuple):
@@ -202,12 +206,12 @@ class LogFile:
         if self._around.clock() < self._retry_at:
             return False
         try:
-            self._fd = _open_for_append(self.path, 0o600 if self.is_auto else 0o644)
+            self._fd = open_for_append(self.path, 0o600 if self.is_auto else 0o644)
             found = os.fstat(self._fd)
         except OSError as error:
             self._fail(error, 0)
             return False
-        self.is_regular = _is_plain_file(self.path)
+        self.is_regular = is_plain_file(self.path)
         if self.is_regular:
             try:
                 self._adopt(found)
@@ -233,7 +237,7 @@ class LogFile:
             found = os.stat(self.path)
         except OSError:
             return False
-        if not _is_plain_file(self.path):
+        if not is_plain_file(self.path):
             return False
         self._adopt(found)
         return True
@@ -374,24 +378,6 @@ class LogFile:
         self._around.crash_at("rotation moved")
         self._retry_at = 0.0
         self._open()
-
-
-def _open_for_append(path: str, mode: int) -> int:
-    try:
-        return open_log(path, _WRITE_FLAGS, mode)
-    except OSError as error:
-        # A socket, as systemd gives for standard output, cannot be opened by name.
-        if error.errno != errno.ENXIO or path not in _STREAM_DESCRIPTORS:
-            raise
-        return os.dup(_STREAM_DESCRIPTORS[path])
-
-
-def _is_plain_file(path: str) -> bool:
-    """Whether the path may be rotated: /dev/stdout may lead to a regular file, and is a link itself."""
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
 
 
 def _ends_with_newline(path: str, size: int) -> bool:

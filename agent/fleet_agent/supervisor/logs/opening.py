@@ -10,8 +10,11 @@ import os
 import stat
 
 _MAX_LINKS = 40
+_WRITE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _LOOK_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+STREAM_DESCRIPTORS = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 Uids = frozenset[int]
 
@@ -41,6 +44,28 @@ def open_log(path: str, flags: int, mode: int = 0o644, trusted: Uids | None = No
         return os.open(os.path.basename(settled_path), flags | os.O_NOFOLLOW, mode, dir_fd=fd)
     finally:
         os.close(fd)
+
+
+def open_for_append(path: str, mode: int) -> int:
+    """A descriptor to append to a log, which is made with `mode` where there is none.
+
+    Raises: as `open_log`.
+    """
+    try:
+        return open_log(path, _WRITE_FLAGS, mode)
+    except OSError as error:
+        # A socket, as systemd gives for standard output, cannot be opened by name.
+        if error.errno != errno.ENXIO or path not in STREAM_DESCRIPTORS:
+            raise
+        return os.dup(STREAM_DESCRIPTORS[path])
+
+
+def is_plain_file(path: str) -> bool:
+    """Whether the path may be rotated: /dev/stdout may lead to a regular file, and is a link itself."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def settled(path: str, trusted: Uids | None = None) -> str:
