@@ -4,9 +4,7 @@ It begins when the keeper has told all it holds, and goes on where an earlier su
 configuration in force, the journal and the children.
 """
 
-import contextlib
 import os
-import select
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -54,7 +52,7 @@ from fleet_agent.supervisor.keeper_link import KeeperLink
 from fleet_agent.supervisor.keeper_pulse import KeeperPulse
 from fleet_agent.supervisor.logs.activity import LEVELS
 from fleet_agent.supervisor.logs.worker import Drained, LogWorker, RunClosed
-from fleet_agent.supervisor.loop import Alarm, Loop
+from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.operations import Operations
 from fleet_agent.supervisor.requests import Identity, Requests
 from fleet_agent.supervisor.results import Results
@@ -66,8 +64,6 @@ from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.watching import Watching
 
 LOG_DRAIN_SECONDS = 5.0
-CATCH_UP_SECONDS = 1.0
-"""Between attempts to write a journal whose disk is full: each writes down all that is known."""
 
 
 class World(NamedTuple):
@@ -99,9 +95,8 @@ class Agent:
         self._hello: Hello | None = None
         self._shutdown: Shutdown | None = None
         self._door: Door | None = None
-        self._troubles = Troubles(loop, world.clock, self._tell_trouble)
+        self._troubles = Troubles(loop, world.clock, self._warn)
         self._keeper_pulse = KeeperPulse(loop, lambda: self._link.send(Call()), self._troubles)
-        self._catching_up: Alarm | None = None
         self.has_begun = False
 
     # ------------------------------------------------------------------ from the keeper
@@ -160,9 +155,10 @@ class Agent:
         hello = self._hello
         journal_folder = os.path.join(self._paths.runtime, "journal")
         os.makedirs(journal_folder, 0o700, exist_ok=True)
-        journal = Journal(
-            journal_folder, hello.boot_id, lambda words: self._on_journal_trouble(journal, words)
+        report = self._troubles.about(
+            "journal", journal_folder, lambda: journal.catch_up(self._roster.states())
         )
+        journal = Journal(journal_folder, hello.boot_id, report)
         restored = journal.restore()
         if restored is not None and restored.has_left:
             restored = None
@@ -214,8 +210,10 @@ class Agent:
             self._paths.state,
             self._loop.waker(self._take_log_results),
             self._world.new_id,
-            self._on_log_trouble,
+            self._troubles.note,
         )
+        # Where the activity log may not be able to tell.
+        self._troubles.said.update((stalls.KIND, daemon.logfile))
         self._stalls = Stalls(self._loop, self._logs.busy, self._troubles)
         self._logs.configure_activity(
             daemon.logfile,
@@ -367,28 +365,6 @@ class Agent:
             else:
                 self._requests.on_log_result(result)
 
-    def _on_log_trouble(self, kind: str, subject: str, words: str, lost: int) -> None:
-        """Called in the log thread, too."""
-        if words:
-            self._troubles.fail(kind, subject, words, lost)
-        else:
-            self._troubles.over(kind, subject)
-
-    def _on_journal_trouble(self, journal: Journal, words: str) -> None:
-        self._troubles.about("journal", self._paths.runtime)(words)
-        if words and self._catching_up is None:
-            self._catching_up = self._loop.after(CATCH_UP_SECONDS, lambda: self._catch_up(journal))
-
-    def _catch_up(self, journal: Journal) -> None:
-        self._catching_up = None
-        journal.catch_up(self._roster.states())
-
-    def _tell_trouble(self, kind: str, subject: str, line: str) -> None:
-        self._warn(line)
-        if kind == stalls.KIND or subject == self._config.daemon.logfile:
-            # Where the activity log may not be able to tell.
-            _say(line)
-
     def _log_move(self, change: Change, spec: ProcessSpec) -> None:
         line = move_line(spec, change.old, change.process)
         if line is not None and not change.removed:
@@ -402,12 +378,3 @@ class Agent:
 
     def _report(self, line: LogLine) -> None:
         self._logs.activity(line.level, line.text)
-
-
-def _say(text: str) -> None:
-    """Print a line on stderr, unless nobody takes it now."""
-    poller = select.poll()
-    poller.register(2, select.POLLOUT)
-    with contextlib.suppress(OSError):
-        if poller.poll(0) == [(2, select.POLLOUT)]:
-            os.write(2, f"fleet-agent: {text}\n".encode("utf-8", "backslashreplace"))

@@ -3,6 +3,9 @@
 `core.troubles` decides what is told; here is the lock, the clock, and who is told.
 """
 
+import contextlib
+import os
+import select
 import threading
 from collections.abc import Callable
 
@@ -12,6 +15,8 @@ from fleet_agent.core.model import Now
 from fleet_agent.core.troubles import Table
 from fleet_agent.supervisor.loop import Alarm, Loop
 
+RETRY_SECONDS = 1.0
+
 Report = Callable[[str], None]
 """Takes why something cannot be done, each time it cannot; "" once it can again."""
 
@@ -19,8 +24,8 @@ Report = Callable[[str], None]
 class Troubles:
     """Owns the table. `fail` and `over` may be called from any thread, and return at once."""
 
-    def __init__(self, loop: Loop, clock: Callable[[], Now], tell: Callable[[str, str, str], None]) -> None:
-        """`tell(kind, subject, line)` is called in the loop's thread."""
+    def __init__(self, loop: Loop, clock: Callable[[], Now], tell: Callable[[str], None]) -> None:
+        """`tell` takes lines in the loop's thread."""
         self._loop = loop
         self._clock = clock
         self._tell = tell
@@ -28,6 +33,8 @@ class Troubles:
         self._lock = threading.Lock()
         self._wake = loop.waker(self._tell_due)
         self._alarm: Alarm | None = None
+        self.said: set[str] = set()
+        """Kinds and subjects that are told on stderr as well."""
 
     def fail(self, kind: str, subject: str, words: str, lost: int = 0) -> None:
         """It could not be done: `words` say why and what follows, `lost` counts bytes that went nowhere."""
@@ -43,14 +50,29 @@ class Troubles:
         if has_news:
             self._wake()
 
-    def about(self, kind: str, subject: str) -> Report:
-        """The two for one subject."""
+    def note(self, kind: str, subject: str, words: str, lost: int = 0) -> None:
+        """`fail`, or without words `over`."""
+        if words:
+            self.fail(kind, subject, words, lost)
+        else:
+            self.over(kind, subject)
+
+    def about(self, kind: str, subject: str, retry: Callable[[], None] | None = None) -> Report:
+        """Takes the words about one subject, in the loop's thread; `retry` is called a second later."""
+        is_pending = False
 
         def report(words: str) -> None:
-            if words:
-                self.fail(kind, subject, words)
-            else:
-                self.over(kind, subject)
+            nonlocal is_pending
+            self.note(kind, subject, words)
+            if words and retry is not None and not is_pending:
+                is_pending = True
+                self._loop.after(RETRY_SECONDS, try_again)
+
+        def try_again() -> None:
+            nonlocal is_pending
+            is_pending = False
+            if retry is not None:
+                retry()
 
         return report
 
@@ -64,7 +86,18 @@ class Troubles:
             lines = self._table.lines(self._clock())
             due = self._table.due()
         for (kind, subject), line in lines:
-            self._tell(kind, subject, line)
+            self._tell(line)
+            if kind in self.said or subject in self.said:
+                _say(line)
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = None if due is None else self._loop.at(due, self._tell_due)
+
+
+def _say(text: str) -> None:
+    """Print a line on stderr, unless nobody takes it now."""
+    poller = select.poll()
+    poller.register(2, select.POLLOUT)
+    with contextlib.suppress(OSError):
+        if poller.poll(0) == [(2, select.POLLOUT)]:
+            os.write(2, f"fleet-agent: {text}\n".encode("utf-8", "backslashreplace"))

@@ -13,9 +13,7 @@ class World:
         self.calls = 0
         self.told: list[str] = []
         self.loop = Loop(lambda: self.now)
-        troubles = Troubles(
-            self.loop, lambda: Now(self.now, self.now), lambda *told: self.told.append(told[2])
-        )
+        troubles = Troubles(self.loop, lambda: Now(self.now, self.now), self.told.append)
         self.pulse = KeeperPulse(self.loop, self._call, troubles)
         self.pulse.is_heeded = is_heeded
 

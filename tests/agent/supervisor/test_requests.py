@@ -65,7 +65,7 @@ class World(SmallRoster):
         )
         self.logs = AskedLogs()
         self.turns = Loop(time.monotonic)
-        self.troubles = Troubles(self.turns, lambda: self.now, lambda *_: None)
+        self.troubles = Troubles(self.turns, lambda: self.now, print)
         self.busy = 0.0, ""
         self.keeper_owes = 0.0
         settings = FleetSettings(insecure_plaintext=True)

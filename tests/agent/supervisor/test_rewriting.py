@@ -13,7 +13,7 @@ import fleet_agent.supervisor.logs.sidecar as sidecar_room
 import fleet_agent.supervisor.results as results_room
 import pytest
 from fakes.later_format import install
-from fleet_agent.core.model import Process
+from fleet_agent.core.model import Now, Process
 from fleet_agent.formats.table import FORMATS
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.epochs import Epochs
@@ -100,22 +100,22 @@ def test_a_journal_that_cannot_be_read_is_told_and_not_gone_on_with(
 def test_results_go_on_in_an_older_format(folder: Folder) -> None:
     folder.install(results_room, "RESULTS", "begun", "started")
     begun = {"id": "op", "verb": "stop", "runs": {}}
-    results = Results(str(folder.path / "results"), 0.0)
-    results.note_begun("k1", begun, 0.0)
+    results = Results(str(folder.path / "results"), Now(0.0, 0.0), print)
+    results.note_begun("k1", begun, Now(0.0, 0.0))
     assert folder.lines("results")[0] == {"v": 2}
     results.write_as(1)
-    results.note_begun("k2", begun, 0.0)
+    results.note_begun("k2", begun, Now(0.0, 0.0))
     header, *facts = folder.lines("results")
     assert header == {"v": 1}
-    assert facts == [{"t": 0.0, "key": key, "started": begun} for key in ("k1", "k2")]
-    assert Results(str(folder.path / "results"), 0.0).begun("k2") == begun
+    assert facts == [{"t": 0.0, "key": key, "m": 0.0, "started": begun} for key in ("k1", "k2")]
+    assert Results(str(folder.path / "results"), Now(0.0, 0.0), print).begun("k2") == begun
 
 
 def test_results_that_cannot_be_read_are_told(folder: Folder) -> None:
     (folder.path / "results").write_text('{"v": 2}\n')
     assert (
         "the file of earlier operations is in format 2"
-        in Results(str(folder.path / "results"), 0.0).unreadable
+        in Results(str(folder.path / "results"), Now(0.0, 0.0), print).unreadable
     )
 
 

@@ -13,9 +13,7 @@ class World:
         self.since = 0.0
         self.told: list[str] = []
         self.loop = Loop(lambda: self.now)
-        troubles = Troubles(
-            self.loop, lambda: Now(self.now, self.now), lambda *told: self.told.append(told[2])
-        )
+        troubles = Troubles(self.loop, lambda: Now(self.now, self.now), self.told.append)
         self.stalls = Stalls(self.loop, self._busy, troubles)
 
     def _busy(self, now: float) -> tuple[float, str]:

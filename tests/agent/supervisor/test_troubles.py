@@ -3,6 +3,7 @@
 import threading
 import time
 
+import fleet_agent.supervisor.troubles as room
 import pytest
 from fakes.loop_turns import turn, turn_until
 from fleet_agent.core import troubles as core
@@ -18,8 +19,7 @@ class World:
         self.threads: set[int] = set()
         self.troubles = Troubles(self.loop, lambda: Now(time.monotonic(), time.time()), self._tell)
 
-    def _tell(self, kind: str, subject: str, line: str) -> None:
-        assert line.startswith(f"{kind} {subject}")
+    def _tell(self, line: str) -> None:
         self.told.append(line)
         self.threads.add(threading.get_ident())
 
@@ -61,3 +61,30 @@ def test_about_one_subject_no_words_mean_that_it_works(world: World) -> None:
     assert [row["message"] for row in world.troubles.rows()] == ["journal /j is full"]
     report("")
     turn_until(world.loop, lambda: not world.troubles.rows())
+
+
+def test_what_failed_is_tried_again_as_long_as_it_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "RETRY_SECONDS", 0.01)
+    tries = 0
+
+    def retry() -> None:
+        nonlocal tries
+        tries += 1
+        report("is full" if tries < 3 else "")
+
+    report = world.troubles.about("journal", "/j", retry)
+    report("is full")
+    report("is full")
+    turn_until(world.loop, lambda: not world.troubles.rows())
+    assert tries == 3
+    assert world.told[1].startswith("journal /j works again after 4 failures")
+
+
+def test_where_the_log_may_not_tell_stderr_does(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    world.troubles.said.add("/activity.log")
+    world.troubles.fail("log", "/activity.log", "is full")
+    world.troubles.fail("log", "/other.log", "is full")
+    turn_until(world.loop, lambda: len(world.told) == 2)
+    assert capfd.readouterr().err == "fleet-agent: log /activity.log is full\n"
