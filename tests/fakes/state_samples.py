@@ -22,7 +22,10 @@ from fleet_agent.core.model import (
     TimerKind,
 )
 from fleet_agent.formats.table import ACTIVE, DESIRES, ENDPOINT, EPOCHS, PORT
+from fleet_agent.keeper import succession
+from fleet_agent.keeper.handover import Version
 from fleet_agent.keeper.run_records import Run, RunRecords, stem_of
+from fleet_agent.keeper.succession import Succession, SupervisorLeft
 from fleet_agent.supervisor import desires, epochs, results
 from fleet_agent.supervisor.announcement import Announcement
 from fleet_agent.supervisor.epochs import Epochs
@@ -66,6 +69,34 @@ def _read_run_record(folder: Path) -> Any:
     (run,), problems = RunRecords(str(folder), str(folder)).load()
     assert problems == []
     return run.to_state()
+
+
+def _succession() -> Succession:
+    return Succession(
+        version=Version(["python", "supervisor"], ["python", "keeper"]),
+        before=Version(["old", "supervisor"], ["old", "keeper"]),
+        upgrade="u1",
+        reverted="because",
+        locks=(10, 11),
+        formats={"run_record": 1, "handover": 1},
+        runs=[_run()],
+        kept=[("door", 12, "note")],
+        supervisor=SupervisorLeft(79, 13, 2, True),
+        gateway=80,
+        leaving={81: 5.5},
+        stop_asked=True,
+    )
+
+
+def _write_handover(folder: Path, version: int) -> None:
+    fd = succession.write(_succession(), version)
+    (folder / "handover").write_bytes(Path(f"/proc/self/fd/{fd}").read_bytes())
+    os.close(fd)
+
+
+def _read_handover(folder: Path) -> Any:
+    with (folder / "handover").open("rb") as file:
+        return succession.read(file.fileno(), "/run/fleet-agent/fifos").to_state()
 
 
 # ---------------------------------------------------------------------------- journal
@@ -244,6 +275,7 @@ def _read_endpoint(folder: Path) -> Any:
 
 SAMPLES = {
     "run_record": Sample(_run().to_state(), _write_run_record, _read_run_record),
+    "handover": Sample(_succession().to_state(), _write_handover, _read_handover),
     "journal": Sample(
         (("incarnation-1", 43, {"web:a": STOPPING}, True), CHANGES), _write_journal, _read_journal
     ),

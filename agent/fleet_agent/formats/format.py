@@ -63,6 +63,14 @@ class Format(NamedTuple):
             raise UnknownVersion(refusal(self.words, version, VERSION, self.reads))
         return version
 
+    def going_on(self, found: object) -> int:
+        """The version to write by whoever goes on with a file of version `found`.
+
+        That one, as long as it can be written: should this version of the program fail, the one before it
+        comes back and finds what it can read.
+        """
+        return found if type(found) is int and found in self.writes else self.version
+
     def newest(self, state: State, version: object) -> State:
         """A state that was written in `version`, as the present version has it.
 

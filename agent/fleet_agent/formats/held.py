@@ -3,3 +3,4 @@
 from fleet_agent.formats.format import Format
 
 RUN_RECORD = Format("run_record", "a run record")
+HANDOVER = Format("handover", "what a keeper leaves to the next one")

@@ -1,7 +1,7 @@
 """Every format in which an agent keeps state. Whoever keeps a file takes its number from here."""
 
 from fleet_agent.formats.format import Format
-from fleet_agent.formats.held import RUN_RECORD
+from fleet_agent.formats.held import HANDOVER, RUN_RECORD
 
 JOURNAL = Format("journal", "the event journal", key="v")
 RESULTS = Format("results", "the file of earlier operations", key="v")
@@ -13,8 +13,18 @@ IN_FLIGHT = Format("in_flight", "the in-flight journal")
 PORT = Format("port", "the number of the port", is_vital=False)
 ENDPOINT = Format("endpoint", "the announcement of the addresses", is_vital=False)
 
-FORMATS = {
-    format_.name: format_
-    for format_ in (RUN_RECORD, JOURNAL, RESULTS, ACTIVE, EPOCHS, DESIRES, SIDECAR, IN_FLIGHT, PORT, ENDPOINT)
-}
+_ALL = (
+    RUN_RECORD,
+    HANDOVER,
+    JOURNAL,
+    RESULTS,
+    ACTIVE,
+    EPOCHS,
+    DESIRES,
+    SIDECAR,
+    IN_FLIGHT,
+    PORT,
+    ENDPOINT,
+)
+FORMATS = {format_.name: format_ for format_ in _ALL}
 """All of them, by name."""

@@ -10,7 +10,7 @@ from binascii import crc32
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _ROOMS = ("keeper", "link")
-_MODULES = ("main.py", "commands/run.py", "formats/format.py", "formats/held.py")
+_MODULES = ("main.py", "commands/run.py", "commands/succeed.py", "formats/format.py", "formats/held.py")
 _SPOKEN = ("errors", "frames", "paths")
 """Modules of `fleet_api`; not `version`, which alone changes nothing."""
 

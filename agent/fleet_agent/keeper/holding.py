@@ -74,8 +74,12 @@ class Holding:
         self._sweep()
         return [run for run in self._runs.values() if run.pidfd >= 0]
 
-    def take_over(self, runs: Iterable[Run]) -> None:
-        """Go on with what another keeper held in this process; those with a `pidfd` are to be watched."""
+    def take_over(self, runs: Iterable[Run], record_version: int | None = None) -> None:
+        """Go on with what another keeper held in this process; those with a `pidfd` are to be watched.
+
+        `record_version` is the format in which it wrote its records.
+        """
+        self._records.version = RUN_RECORD.going_on(record_version)
         for run in runs:
             run.boot_id = self._boot_id
             self._runs[run.process, run.run] = run
@@ -144,6 +148,11 @@ class Holding:
         yield run.ends
         self._lay_down(run)
 
+    @property
+    def record_version(self) -> int:
+        """The format in which records are written."""
+        return self._records.version
+
     def write_records_as(self, version: int) -> None:
         """Go on with the records in this format, and bring those that are there into it.
 
@@ -151,6 +160,8 @@ class Holding:
         """
         if version not in RUN_RECORD.writes:
             raise ValueError(f"no run record is written in format {version}")
+        if version == self._records.version:
+            return
         self._records.version = version
         self._unwritten.update(dict.fromkeys(self._runs.values()))
 

@@ -15,6 +15,7 @@ from types import FrameType
 
 from fleet_api.frames import Frame
 
+from fleet_agent.formats.held import HANDOVER, RUN_RECORD
 from fleet_agent.keeper import offices
 from fleet_agent.keeper.folders import Locks
 from fleet_agent.keeper.handover import Action, Version
@@ -78,6 +79,7 @@ class Keeper:
         self._deadlines: dict[str, float] = {}
         self._adopted: dict[int, Run] = {}
         self._woken = -1
+        self._handover_version = HANDOVER.version
 
     def begin(self) -> None:
         """Adopt what an earlier keeper has left running, and start a supervisor."""
@@ -87,7 +89,8 @@ class Keeper:
 
     def take_over(self, left: Succession) -> None:
         """Learn what the keeper that was in this process before knew; nothing in the world changes yet."""
-        self._holding.take_over(left.runs)
+        self._handover_version = HANDOVER.going_on(left.formats.get(HANDOVER.name))
+        self._holding.take_over(left.runs, left.formats.get(RUN_RECORD.name))
         self._gateways.take_over(left.gateway, left.leaving)
         self._supervisors.take_over(left)
 
@@ -282,6 +285,7 @@ class Keeper:
             reverted=supervisors.reverted,
             locks=(self._locks.state.fd, self._locks.runtime.fd),
             runs=runs,
+            formats={RUN_RECORD.name: self._holding.record_version, HANDOVER.name: self._handover_version},
             kept=[(name, fd, note) for name, (fd, note) in supervisors.kept.items()],
             supervisor=supervisor,
             gateway=self._gateways.pid,
@@ -289,13 +293,24 @@ class Keeper:
             stop_asked=supervisors.stop_asked,
         )
 
+    def _write_as(self, name: str, version: int) -> None:
+        if name == RUN_RECORD.name:
+            self._holding.write_records_as(version)
+        elif name == HANDOVER.name and version in HANDOVER.writes:
+            self._handover_version = version
+        else:
+            raise ValueError(f"{name} is not written in format {version}")
+
     def _succeed(self, argv: list[str], supervisor: SupervisorLeft) -> str:
         """Become the keeper of this command line; returns, with the reason, only when that fails."""
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         with self._holding.handed_over() as runs:
             try:
                 replace_process(
-                    argv, {**os.environ, **self._manager.variables}, self._succession(supervisor, runs)
+                    argv,
+                    {**os.environ, **self._manager.variables},
+                    self._succession(supervisor, runs),
+                    self._handover_version,
                 )
             except OSError as error:
                 return f"{argv[0]}: {error.strerror}"
@@ -304,7 +319,7 @@ class Keeper:
 
     def _state_to_check(self) -> int:
         with self._holding.handed_over() as runs:
-            return write_succession(self._succession(self._supervisors.nobody, runs))
+            return write_succession(self._succession(self._supervisors.nobody, runs), self._handover_version)
 
     # ------------------------------------------------------------ link
 
@@ -352,8 +367,10 @@ class Keeper:
                 self._tell(failure)
         elif isinstance(message, messages.Release):
             self._holding.release(message.process, message.run)
-        elif isinstance(message, messages.WriteRecords):
-            self._holding.write_records_as(message.version)
+        elif isinstance(message, messages.WriteAs):
+            self._write_as(message.format, message.version)
+        elif isinstance(message, messages.Settled):
+            self._supervisors.before = None
         elif isinstance(message, messages.Ready):
             self._supervisors.ready()
             words = f"supervising (supervisor pid {self._supervisors.pid})"

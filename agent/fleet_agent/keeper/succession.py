@@ -10,10 +10,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from fleet_agent.formats.held import HANDOVER
 from fleet_agent.keeper.handover import Version
 from fleet_agent.keeper.run_records import Run
 
-STATE_VERSION = 1
 _FIRST_FREE = 16
 
 
@@ -29,7 +29,8 @@ class SupervisorLeft(NamedTuple):
 class Succession(NamedTuple):
     """All that the next keeper goes on with; descriptors are told by number.
 
-    `before` is the version to come back to, `reverted` why another was taken back. `kept` holds name,
+    `before` is the version to come back to, `reverted` why another was taken back, `formats` the versions
+    in which this keeper writes what is the keeper's. `kept` holds name,
     descriptor and note; `leaving` maps the pids of gateways on their way out to the monotonic time of
     their SIGKILL.
     """
@@ -39,6 +40,7 @@ class Succession(NamedTuple):
     upgrade: str
     reverted: str
     locks: tuple[int, int]
+    formats: dict[str, int]
     runs: list[Run]
     kept: list[tuple[str, int, str]]
     supervisor: SupervisorLeft
@@ -47,14 +49,14 @@ class Succession(NamedTuple):
     stop_asked: bool
 
     def to_state(self) -> dict[str, Any]:
-        """As written, version 1."""
+        """As written, in the newest format."""
         return {
-            "version": STATE_VERSION,
             "program": self.version._asdict(),
             "before": self.before._asdict() if self.before else None,
             "upgrade": self.upgrade,
             "reverted": self.reverted,
             "locks": self.locks,
+            "formats": self.formats,
             "runs": [_run_to_state(run) for run in self.runs],
             "kept": self.kept,
             "supervisor": self.supervisor._asdict(),
@@ -67,12 +69,8 @@ class Succession(NamedTuple):
     def from_state(cls, state: dict[str, Any], fifo_folder: str) -> "Succession":
         """The inverse of `to_state`.
 
-        Raises: ValueError, TypeError or LookupError when this is no state of a version we know.
+        Raises: ValueError, TypeError or LookupError when this is no state of a keeper.
         """
-        if state["version"] != STATE_VERSION:
-            raise ValueError(
-                f"the keeper's state has version {state['version']!r}; this keeper reads {STATE_VERSION}"
-            )
         before = state["before"]
         return cls(
             version=Version(**state["program"]),
@@ -80,6 +78,7 @@ class Succession(NamedTuple):
             upgrade=str(state["upgrade"]),
             reverted=str(state["reverted"]),
             locks=(int(state["locks"][0]), int(state["locks"][1])),
+            formats={str(name): int(version) for name, version in state["formats"].items()},
             runs=[_run_from_state(each, fifo_folder) for each in state["runs"]],
             kept=[(str(name), int(fd), str(note)) for name, fd, note in state["kept"]],
             supervisor=SupervisorLeft(**state["supervisor"]),
@@ -117,27 +116,30 @@ def before_of(fd: int) -> Version | None:
         return None
 
 
-def write(succession: Succession) -> int:
+def write(succession: Succession, version: int) -> int:
     """The state in a file in memory, to be read from its start; the descriptor outlives an exec.
 
-    Raises: OSError.
+    Raises: OSError; UnknownVersion when the state cannot be written in this version.
     """
+    state = HANDOVER.dump(succession.to_state(), version)
     low = os.memfd_create("fleet-agent keeper", os.MFD_CLOEXEC)
     try:
         with open(low, "wb", closefd=False) as file:
-            file.write(json.dumps(succession.to_state()).encode("ascii"))
+            file.write(json.dumps(state).encode("ascii"))
         # Out of the way of the numbers that an exec leaves free, and open to the next program.
         return fcntl.fcntl(low, fcntl.F_DUPFD, _FIRST_FREE)
     finally:
         os.close(low)
 
 
-def replace_process(argv: list[str], environ: Mapping[str, str], succession: Succession) -> NoReturn:
+def replace_process(
+    argv: list[str], environ: Mapping[str, str], succession: Succession, version: int
+) -> NoReturn:
     """Become the keeper of this command line.
 
     Raises: OSError, with all as it was before.
     """
-    state = write(succession)
+    state = write(succession, version)
     fds = succession.descriptors()
     try:
         for fd in fds:
@@ -157,7 +159,7 @@ def read(fd: int, fifo_folder: str) -> Succession:
     """
     with open(os.dup(fd), "rb") as file:
         file.seek(0)
-        return Succession.from_state(json.loads(file.read()), fifo_folder)
+        return Succession.from_state(HANDOVER.load(json.loads(file.read())), fifo_folder)
 
 
 def _run_to_state(run: Run) -> dict[str, Any]:

@@ -55,10 +55,15 @@ class StartGateway(NamedTuple):
     argv: list[str]
 
 
-class WriteRecords(NamedTuple):
-    """Go on with the run records in this format, all of them: an older keeper is to come."""
+class WriteAs(NamedTuple):
+    """Go on with this format of the keeper's own in that version: an older keeper is to come."""
 
+    format: str
     version: int
+
+
+class Settled(NamedTuple):
+    """This supervisor goes on in formats of its own version: the one before it must not come back."""
 
 
 class Leave(NamedTuple):
@@ -249,7 +254,8 @@ ToKeeper = (
     | SendSignal
     | Release
     | StartGateway
-    | WriteRecords
+    | WriteAs
+    | Settled
     | Leave
     | Detach
     | Prepared
@@ -283,7 +289,8 @@ _NAMES: dict[type[Any], str] = {
     SendSignal: "signal",
     Release: "release",
     StartGateway: "start_gateway",
-    WriteRecords: "write_records",
+    WriteAs: "write_as",
+    Settled: "settled",
     Leave: "leave",
     Detach: "detach",
     Prepared: "prepared",

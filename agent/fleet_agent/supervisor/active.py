@@ -32,7 +32,7 @@ class ActiveConfig:
         self._environ = environ
         self._host_name = host_name
         self._new_id = new_id
-        self._version = ACTIVE.version
+        self.version = ACTIVE.version
 
     def load(self, goes_on: bool, has_children: bool) -> AgentConfig:
         """The configuration in force when a supervisor goes on with it, else the file's.
@@ -62,14 +62,17 @@ class ActiveConfig:
 
         Raises: OSError; ValueError, KeyError or TypeError when what is kept is damaged.
         """
-        self._version = version
+        self.version = version
         with open(self._active, encoding="ascii") as file:
             self._write(ACTIVE.load(json.load(file)))
 
     def _kept(self) -> AgentConfig | None:
         try:
             with open(self._active, encoding="ascii") as file:
-                return stored.from_state(ACTIVE.load(json.load(file)))
+                state = json.load(file)
+            config = stored.from_state(ACTIVE.load(state))
+            self.version = ACTIVE.going_on(state[ACTIVE.key])
+            return config
         except UnknownVersion as error:
             print(f"fleet-agent: {self._active}: {error}", file=sys.stderr)  # noqa: T201
             return None
@@ -84,7 +87,7 @@ class ActiveConfig:
         # It holds environments: nobody else may read it.
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE)
         with open(fd, "w", encoding="ascii") as file:
-            json.dump(ACTIVE.dump(state, self._version), file)
+            json.dump(ACTIVE.dump(state, self.version), file)
         os.rename(draft, self._active)
 
     def _with_auto_logs(

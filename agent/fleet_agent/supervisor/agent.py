@@ -32,11 +32,12 @@ from fleet_agent.link.messages import (
     Pong,
     Ready,
     SendSignal,
+    Settled,
     SignalFailed,
     Spawned,
     SpawnFailed,
     ToKeeper,
-    WriteRecords,
+    WriteAs,
 )
 from fleet_agent.supervisor import resuming, spawning, stalls
 from fleet_agent.supervisor.active import ActiveConfig
@@ -56,7 +57,7 @@ from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.operations import Operations
 from fleet_agent.supervisor.requests import Identity, Requests
 from fleet_agent.supervisor.results import Results
-from fleet_agent.supervisor.rewriting import Writers, rewrite
+from fleet_agent.supervisor.rewriting import SETTLE_SECONDS, Writer, Writers, rewrite, settle
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.shutdown import Shutdown
 from fleet_agent.supervisor.stalls import Stalls
@@ -199,6 +200,7 @@ class Agent:
         else:
             resuming.autostart(self._roster)
         self._send(Ready())
+        self._loop.after(SETTLE_SECONDS, self._settle)
 
     def _build(self, config: AgentConfig, journal: Journal, hello: Hello) -> None:
         clock = self._world.clock
@@ -246,13 +248,14 @@ class Agent:
             if unreadable:
                 self._warn(f"{unreadable}; what it told is not known here")
         self._writers: Writers = {
-            "run_record": lambda version: self._send(WriteRecords(version)),
-            "journal": journal.write_as,
-            "results": results.write_as,
-            "active": self._active.write_as,
-            "epochs": epochs.write_as,
-            "desires": self._desires.write_as,
-            "sidecar": self._logs.write_records_as,
+            "run_record": Writer(lambda: 0, lambda version: self._send(WriteAs("run_record", version))),
+            "handover": Writer(lambda: 0, lambda version: self._send(WriteAs("handover", version))),
+            "journal": Writer(lambda: journal.version, journal.write_as),
+            "results": Writer(lambda: results.version, results.write_as),
+            "active": Writer(lambda: self._active.version, self._active.write_as),
+            "epochs": Writer(lambda: epochs.version, epochs.write_as),
+            "desires": Writer(lambda: self._desires.version, self._desires.write_as),
+            "sidecar": Writer(lambda: self._logs.records_version, self._logs.write_records_as),
         }
         identity = Identity(
             VERSION, self._host_id, hello.keeper_pid, daemon.identifier, config.path, clock().wall
@@ -290,6 +293,14 @@ class Agent:
 
     def _refuse_changes(self) -> str:
         return "the agent is stopping everything" if self._shutdown else ""
+
+    def _settle(self) -> None:
+        """Go on in our own formats: no other version comes back any more."""
+        problem = settle(self._writers)
+        if problem:
+            self._warn(problem)
+        else:
+            self._send(Settled())
 
     def write_as(self, versions: Mapping[str, int]) -> str:
         """Go on in these formats, for an older version to come; why that is not possible, or ""."""

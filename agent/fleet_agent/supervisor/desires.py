@@ -57,8 +57,7 @@ class Desires:
         self._aside = aside
         self._is_configured = is_configured
         self._report = report
-        self._version = DESIRES.version
-        self._wishes, is_whole = read(path, report)
+        self._wishes, is_whole, self.version = read(path, report)
         self._on_disk: Wishes | None = self._wishes if is_whole else None
         self._waiting: deque[tuple[Decide, bool, Done]] = deque()
         self._is_stalled = False
@@ -81,7 +80,7 @@ class Desires:
 
     def write_as(self, version: int) -> None:
         """Go on in this format, and bring the file into it: a supervisor is to come that reads no newer."""
-        self._version = version
+        self.version = version
         self._on_disk = None
         self._keep_again()
 
@@ -116,7 +115,7 @@ class Desires:
             self._next()
 
         alarm = self._loop.after(PATIENCE_SECONDS, late)
-        text = to_text(after, self._version)
+        text = to_text(after, self.version)
         self._aside(lambda: write_whole(self._path, text, is_lasting=True), written)
 
     def _settle(self, after: dict[str, Desire], is_forced: bool, problem: str) -> None:
@@ -169,24 +168,28 @@ def from_state(state: State) -> dict[str, Desire]:
     return {str(id_): Desire.from_state(wish) for id_, wish in state["desires"].items()}
 
 
-def read(path: str, report: Callable[[str], None]) -> tuple[dict[str, Desire], bool]:
-    """The wishes in the file, and whether that is all of them; a damaged file is set aside, and told."""
+def read(path: str, report: Callable[[str], None]) -> tuple[dict[str, Desire], bool, int]:
+    """The wishes in the file, whether that is all of them, and the format to go on in.
+
+    A damaged file is set aside, and told.
+    """
     try:
         data = _read_ours(path)
     except FileNotFoundError:
-        return {}, True
+        return {}, True, DESIRES.version
     except (OSError, ValueError) as error:
         _set_aside(path, str(getattr(error, "strerror", None) or error), 0, report)
-        return {}, False
+        return {}, False, DESIRES.version
     try:
-        return from_state(DESIRES.load(json.loads(data))), True
+        state = json.loads(data)
+        return from_state(DESIRES.load(state)), True, DESIRES.going_on(state[DESIRES.key])
     except UnknownVersion as error:
         _set_aside(path, str(error), 0, report)
-        return {}, False
+        return {}, False, DESIRES.version
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         kept = _salvage(data)
         _set_aside(path, "it is damaged", len(kept), report)
-        return kept, False
+        return kept, False, DESIRES.version
 
 
 def _read_ours(path: str) -> bytes:

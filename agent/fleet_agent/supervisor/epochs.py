@@ -16,13 +16,15 @@ class Epochs:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._version = EPOCHS.version
+        self.version = EPOCHS.version
         self.unreadable = ""
         """Why what is kept is of no use, in words."""
         self._newest: dict[str, int] = {}
         try:
             with open(path, encoding="utf-8") as file:
-                self._newest = from_state(EPOCHS.load(json.load(file)))
+                state = json.load(file)
+            self._newest = from_state(EPOCHS.load(state))
+            self.version = EPOCHS.going_on(state[EPOCHS.key])
         except UnknownVersion as error:
             self.unreadable = str(error)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -62,12 +64,12 @@ class Epochs:
 
         Raises: OSError.
         """
-        self._version = version
+        self.version = version
         if os.path.exists(self._path):
             self._write(self._newest)
 
     def _write(self, epochs: dict[str, int]) -> None:
-        text = json.dumps(EPOCHS.dump(to_state(epochs), self._version))
+        text = json.dumps(EPOCHS.dump(to_state(epochs), self.version))
         write_whole(self._path, text, is_lasting=True)
 
 

@@ -106,12 +106,13 @@ class Journal:
         """What the newest readable file tells; None when there is none of this boot."""
         for number in reversed(self._numbers()):
             try:
+                self.version = JOURNAL.going_on(_version(self._path(number)))
                 restored = replay(self._path(number), self._boot_id)
             except UnknownVersion as error:
                 # What an older file tells is no longer true.
                 self.unreadable = str(error)
                 return None
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 # No supervisor of this version wrote it; what lives is still told by the keeper.
                 continue
             if restored is not None:
@@ -285,6 +286,11 @@ def replay(path: str, boot_id: str) -> Restored | None:
             processes[entry["id"]] = Process.from_state(entry["p"])
         sequence = entry.get("n", sequence)
     return Restored(incarnation, sequence, processes, has_left)
+
+
+def _version(path: str) -> object:
+    with open(path, "rb") as file:
+        return json.loads(file.readline())[JOURNAL.key]
 
 
 def _entries(path: str) -> Iterator[State]:

@@ -48,10 +48,11 @@ class Results:
         self._bytes = 0
         self._fd = -1
         self._lines = 0
-        self._version = RESULTS.version
+        self.version = RESULTS.version
         self.unreadable = ""
         """Why what an earlier supervisor wrote is of no use, in words."""
         try:
+            self.version = RESULTS.going_on(version_of(path))
             for entry in entries(path):
                 # What nobody of this version wrote is passed over.
                 with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
@@ -130,7 +131,7 @@ class Results:
 
         Raises: OSError.
         """
-        self._version = version
+        self.version = version
         self._rewrite()
 
     def _take(self, entry: State, now: Now) -> None:
@@ -155,7 +156,7 @@ class Results:
         draft = f"{self._path}.draft"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with open(os.open(draft, flags, 0o600), "wb") as file:
-            file.write(json.dumps(RESULTS.dump({}, self._version)).encode("ascii") + b"\n")
+            file.write(json.dumps(RESULTS.dump({}, self.version)).encode("ascii") + b"\n")
             for key, known in self._known.items():
                 file.write(self._line(to_state(key, known)))
         os.rename(draft, self._path)
@@ -163,7 +164,7 @@ class Results:
         self._lines = len(self._known)
 
     def _line(self, entry: State) -> bytes:
-        return json.dumps(RESULTS.written(entry, self._version)).encode("ascii") + b"\n"
+        return json.dumps(RESULTS.written(entry, self.version)).encode("ascii") + b"\n"
 
     def _give_up_file(self) -> None:
         if self._fd >= 0:
@@ -202,6 +203,13 @@ def _made_at(known: Known, now: Now) -> float:
     if known.monotonic is not None and known.monotonic <= now.monotonic:
         return known.monotonic
     return now.monotonic - max(0.0, now.wall - known.wall)
+
+
+def version_of(path: str) -> object:
+    """What the first line tells."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path, "rb") as file:
+        return json.loads(file.readline())[RESULTS.key]
+    return None
 
 
 def entries(path: str) -> Iterator[State]:

@@ -1,12 +1,31 @@
-"""Brings the state of a running agent into older formats, for a supervisor to come that reads no newer.
+"""Brings the state of a running agent into other formats: older ones for a version to come, or the newest.
 
-Called before an older version takes over, with what `core.upgrade.plan` asks for.
+A supervisor goes on in the formats that it finds, as long as it can write them: should it die young, the
+version before it comes back. Once it has stood for a while it settles on its own formats.
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-Writers = Mapping[str, Callable[[int], None]]
-"""By the name of a format: what makes its owner go on in another version of it, all that is kept included."""
+from fleet_agent.formats.format import Format
+from fleet_agent.formats.table import FORMATS
+
+SETTLE_SECONDS = 20.0
+"""Longer than the keeper takes a version back that dies."""
+
+
+class Writer(NamedTuple):
+    """The owner of a format: in which version it writes now, and how it is made to go on in another.
+
+    All that is kept is brought into that version, too. Version 0: only the owner knows.
+    """
+
+    version: Callable[[], int]
+    write_as: Callable[[int], None]
+
+
+Writers = Mapping[str, Writer]
+"""By the name of the format."""
 
 
 def rewrite(versions: Mapping[str, int], writers: Writers) -> str:
@@ -18,7 +37,15 @@ def rewrite(versions: Mapping[str, int], writers: Writers) -> str:
         if name not in writers:
             return f"{name} cannot be brought into format {version} while the agent runs"
         try:
-            writers[name](version)
+            writers[name].write_as(version)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{name} could not be brought into format {version}: {error}"
     return ""
+
+
+def settle(writers: Writers, formats: Mapping[str, Format] = FORMATS) -> str:
+    """Bring everything into the newest formats; why that was not possible, or ""."""
+    newest = {name: formats[name].version for name in writers}
+    return rewrite(
+        {name: version for name, version in newest.items() if writers[name].version() != version}, writers
+    )

@@ -58,6 +58,17 @@ def test_a_state_without_a_version_is_none() -> None:
         PLAIN.load({})
 
 
+@pytest.mark.parametrize(
+    ("found", "goes_on"), [(1, 1), (3, 3), (0, 3), (4, 3), (None, 3), (True, 3), ("1", 3)]
+)
+def test_whoever_finds_an_older_version_goes_on_in_it(found: object, goes_on: int) -> None:
+    assert THIRD.going_on(found) == goes_on
+
+
+def test_what_cannot_be_written_is_not_gone_on_with() -> None:
+    assert THIRD._replace(older={1: THIRD.older[1], 2: Older(dict)}).going_on(1) == 3
+
+
 def test_words() -> None:
     assert refusal("the x", 3, "0.1.0", (1,)) == "the x is in format 3; fleet-agent 0.1.0 reads only 1"
     assert (

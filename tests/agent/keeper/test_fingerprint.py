@@ -10,7 +10,7 @@ from fleet_agent.keeper.fingerprint import fingerprint, sources
 
 LOADED = """\
 import os, sys
-import fleet_agent.main, fleet_agent.commands.run, fleet_agent.keeper.keeper
+import fleet_agent.main, fleet_agent.commands.run, fleet_agent.commands.succeed
 for name, module in sorted(sys.modules.items()):
     if name.startswith("fleet_") and os.path.basename(module.__file__) != "__init__.py":
         print(os.path.abspath(module.__file__))

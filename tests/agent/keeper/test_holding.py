@@ -7,8 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fleet_agent.keeper.holding as holding_room
+import fleet_agent.keeper.run_records as records_room
 import pytest
+from fakes.later_format import install
 from fakes.supervised_keeper import PROGRAMS, SLEEP, SupervisedKeeper, eventually, is_alive, sh
+from fleet_agent.formats.held import RUN_RECORD
+from fleet_agent.keeper.folders import FOLDERS
+from fleet_agent.keeper.holding import Holding
+from fleet_agent.keeper.run_records import Run, RunRecords
+from fleet_agent.keeper.spawn import Spare
 from fleet_agent.link import messages
 
 
@@ -200,13 +208,32 @@ def test_a_signal_that_does_not_exist_is_reported(keeper: SupervisedKeeper) -> N
     assert link.expect(messages.SignalFailed) == messages.SignalFailed("g:a", 1, 99, 22)
 
 
-def test_records_are_written_anew_for_an_older_keeper_to_come(keeper: SupervisedKeeper) -> None:
+def test_a_format_that_is_not_written_breaks_the_link(keeper: SupervisedKeeper) -> None:
     link = keeper.accept()
+    link.send(messages.WriteAs("run_record", RUN_RECORD.version))
     link.spawn("g:a", SLEEP)
-    path = keeper.state / "run" / "runs" / "g%3Aa.1.json"
-    eventually(path.exists)
-    path.write_text("{}")
-    link.send(messages.WriteRecords(1))
-    eventually(lambda: json.loads(path.read_text()).get("version") == 1, "the record is whole again")
-    link.send(messages.WriteRecords(99))
+    link.send(messages.WriteAs("run_record", 99))
     eventually(lambda: "no run record is written in format 99" in keeper.said())
+
+
+def test_all_records_are_written_anew_for_an_older_keeper_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in (holding_room, records_room):
+        install(monkeypatch, room, "RUN_RECORD", "ticks", "start")
+    for name in FOLDERS:
+        (tmp_path / name).mkdir()
+    run = Run("g:a", 1, "g%3Aa.1", ["stdin", "stdout", "stderr"], str(tmp_path / "fifos"))
+    run.pid, run.status = 77, 256
+    RunRecords(str(tmp_path / "runs"), str(tmp_path / "fifos")).write(run)
+    path = tmp_path / "runs" / "g%3Aa.1.json"
+    assert json.loads(path.read_text())["version"] == 2
+    holding = Holding(str(tmp_path), {}, Spare())
+    holding.adopt()
+    holding.write_records_as(2)
+    assert not holding.has_unwritten
+    holding.write_records_as(1)
+    assert (holding.has_unwritten, holding.record_version) == (True, 1)
+    holding.write_some(10)
+    assert json.loads(path.read_text())["version"] == 1
+    holding.release("g:a", 1)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fleet_agent.formats.held import HANDOVER
 from fleet_agent.keeper import succession
 from fleet_agent.keeper.handover import Version
 from fleet_agent.keeper.run_records import Run
@@ -22,6 +23,7 @@ def sample(folder: str) -> Succession:
         upgrade="u1",
         reverted="",
         locks=(10, 11),
+        formats={"run_record": 1, "handover": 1},
         runs=[living, dead],
         kept=[("door", 12, "note")],
         supervisor=SupervisorLeft(79, 13, 2, True),
@@ -33,7 +35,7 @@ def sample(folder: str) -> Succession:
 
 def test_it_survives_the_way(tmp_path: Path) -> None:
     left = sample(str(tmp_path))
-    fd = succession.write(left)
+    fd = succession.write(left, HANDOVER.version)
     try:
         assert fd > 5, "out of the way of low numbers"
         assert os.get_inheritable(fd)
@@ -58,7 +60,7 @@ def test_taken_back(tmp_path: Path) -> None:
     assert 13 not in back.descriptors()
 
 
-@pytest.mark.parametrize("change", [{"version": 99}, {"runs": [{}]}, {"locks": [1]}, {"program": {}}])
+@pytest.mark.parametrize("change", [{"runs": [{}]}, {"locks": [1]}, {"program": {}}])
 def test_what_cannot_be_read_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     state = json.loads(json.dumps(sample(str(tmp_path)).to_state())) | change
     with pytest.raises((ValueError, TypeError, KeyError, IndexError)):
@@ -72,6 +74,6 @@ def test_a_keeper_that_cannot_be_executed_leaves_all_as_it_was(tmp_path: Path) -
         )
         before = os.listdir("/proc/self/fd")
         with pytest.raises(OSError, match="nowhere"):
-            succession.replace_process(["/nowhere"], {}, left)
+            succession.replace_process(["/nowhere"], {}, left, HANDOVER.version)
         assert os.listdir("/proc/self/fd") == before
         assert not os.get_inheritable(one.fileno())

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import fleet_agent.supervisor.active as active_room
+import fleet_agent.supervisor.desires as desires_room
 import fleet_agent.supervisor.epochs as epochs_room
 import fleet_agent.supervisor.journal as journal_room
 import fleet_agent.supervisor.logs.sidecar as sidecar_room
@@ -20,12 +21,16 @@ from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.journal import Change, Journal
 from fleet_agent.supervisor.logs.sidecar import Record, Sidecars
 from fleet_agent.supervisor.results import Results
-from fleet_agent.supervisor.rewriting import rewrite
+from fleet_agent.supervisor.rewriting import Writer, rewrite, settle
+
+
+def writer(asked: list[tuple[str, int]], name: str, version: int) -> Writer:
+    return Writer(lambda: version, lambda version: asked.append((name, version)))
 
 
 def test_each_owner_is_asked_for_its_version() -> None:
     asked: list[tuple[str, int]] = []
-    writers = {name: lambda version, name=name: asked.append((name, version)) for name in FORMATS}
+    writers = {name: writer(asked, name, 1) for name in FORMATS}
     assert rewrite({"journal": 1, "results": 2}, writers) == ""
     assert asked == [("journal", 1), ("results", 2)]
 
@@ -34,9 +39,17 @@ def test_what_cannot_be_rewritten_is_told_by_name() -> None:
     def fail(_version: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    words = rewrite({"journal": 1}, {"journal": fail})
+    words = rewrite({"journal": 1}, {"journal": Writer(lambda: 2, fail)})
     assert words == "journal could not be brought into format 1: [Errno 28] No space left on device"
     assert rewrite({"x": 1}, {}) == "x cannot be brought into format 1 while the agent runs"
+
+
+def test_to_settle_is_to_go_on_in_the_newest_formats() -> None:
+    asked: list[tuple[str, int]] = []
+    formats = {name: FORMATS["journal"]._replace(version=3) for name in ("old", "new", "unknown")}
+    writers = {name: writer(asked, name, now) for name, now in (("old", 1), ("new", 3), ("unknown", 0))}
+    assert settle(writers, formats) == ""
+    assert asked == [("old", 3), ("unknown", 3)]
 
 
 class Folder:
@@ -173,3 +186,39 @@ def test_records_of_logs_go_on_in_an_older_format(folder: Folder) -> None:
     path.write_text(path.read_text().replace('"version":1', '"version":3'))
     assert sidecars.load("/var/log/a") is None
     assert "the record of a log is in format 3" in told[0]
+
+
+def test_a_new_version_goes_on_in_the_formats_that_it_finds(folder: Folder) -> None:
+    """Should it die young, the version before it comes back."""
+    folder.install(journal_room, "JOURNAL", "why", "reason")
+    folder.install(results_room, "RESULTS", "begun", "started")
+    folder.install(epochs_room, "EPOCHS", "epochs", "numbers")
+    folder.install(sidecar_room, "SIDECAR", "log_id", "name")
+    folder.install(desires_room, "DESIRES", "extra", "more")
+
+    def begin() -> dict[str, int]:
+        journal = Journal(str(folder.path), "boot", print)
+        journal.restore()
+        journal.begin("inc", 0, {})
+        epochs = Epochs(str(folder.path / "epochs.json"))
+        epochs.check("north", 3)
+        results = Results(str(folder.path / "results"), Now(0.0, 0.0), print)
+        sidecars = Sidecars(str(folder.path / "logs"), print)
+        sidecars.save(Record("/var/log/a", "a", 0, 7, None, 30, ()))
+        _, _, desires = desires_room.read(str(folder.path / "desires.json"), print)
+        (folder.path / "desires.json").write_text(desires_room.to_text({}, desires))
+        writers: dict[str, Journal | Epochs | Results | Sidecars] = {
+            "journal": journal,
+            "epochs": epochs,
+            "results": results,
+            "sidecar": sidecars,
+        }
+        found = {name: owner.version for name, owner in writers.items()}
+        for owner in writers.values():
+            owner.write_as(3 - owner.version)
+        (folder.path / "desires.json").write_text(desires_room.to_text({}, 3 - desires))
+        return {**found, "desires": desires}
+
+    names = ("journal", "epochs", "results", "sidecar", "desires")
+    for version in (2, 1, 2, 1):
+        assert begin() == dict.fromkeys(names, version)

@@ -55,6 +55,11 @@ class Library:
             log.close()
             self._forget_unused(log)
 
+    @property
+    def records_version(self) -> int:
+        """The format in which the records of the logs are written."""
+        return self._around.sidecars.version
+
     def write_records_as(self, version: int) -> None:
         """Go on with the records of the logs in this format; raises: OSError."""
         self._around.sidecars.write_as(version)

@@ -109,7 +109,15 @@ class Sidecars:
     def __init__(self, folder: str, tell: Callable[[str], None]) -> None:
         self.folder = folder
         self._tell = tell
-        self._version = SIDECAR.version
+        self.version = self._going_on()
+
+    def _going_on(self) -> int:
+        """The format of the records that are there, to be told by any of them."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, StopIteration):
+            name = next(name for name in os.listdir(self.folder) if name.endswith(".json"))
+            with open(os.path.join(self.folder, name), "rb") as file:
+                return SIDECAR.going_on(json.loads(file.read())[SIDECAR.key])
+        return SIDECAR.version
 
     def path_of(self, log_path: str) -> str:
         """Where the record of a log stands."""
@@ -140,7 +148,7 @@ class Sidecars:
 
         Raises: OSError.
         """
-        self._version = version
+        self.version = version
         if not os.path.isdir(self.folder):
             return
         for name in os.listdir(self.folder):
@@ -156,7 +164,7 @@ class Sidecars:
         Raises: OSError.
         """
         path = self.path_of(record.path)
-        state = SIDECAR.dump(record.to_state(), self._version)
+        state = SIDECAR.dump(record.to_state(), self.version)
         body = json.dumps(state, separators=(",", ":")).encode("ascii")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         try:

@@ -117,6 +117,11 @@ class LogWorker:
         """Add the supervisor's own words to the log of the latest run, or to `log` where none is open."""
         self._command(self._write, process, stream, data, log)
 
+    @property
+    def records_version(self) -> int:
+        """The format in which the records of the logs are written."""
+        return self._library.records_version
+
     def write_records_as(self, version: int) -> None:
         """Go on with the records of the logs in this format: a supervisor is to come that reads no newer."""
         self._command(self._library.write_records_as, version)
