@@ -17,6 +17,7 @@ usage: fleet-agent COMMAND [OPTION...]
   detach                            end the agent and leave its programs running
   stop                              stop all programs in order and end the agent
   leave                             detach, or stop when this host is going down
+  doctor [-c FILE]                  explain what this host can and cannot promise
   pid                               print the agent's pid; its exit code says whether it answers
   unit [-c FILE]                    print a systemd unit for this installation
   init-script [-c FILE]             print an init script for hosts without systemd
@@ -46,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fleet_agent.commands import ending  # noqa: PLC0415
 
         return ending.run(command, words[1:], os.environ)
+    if command == "doctor":
+        from fleet_agent.commands import doctor  # noqa: PLC0415
+
+        return doctor.run(words[1:], os.environ)
     if command == "pid":
         from fleet_agent.commands import pid  # noqa: PLC0415
 
