@@ -42,7 +42,6 @@ GOOD = Facts(
     problems=(),
     config=config(listen="0.0.0.0:7601"),
     gateway_user="fleet-agent",
-    unknown_users=(),
     login_users=(),
     port_problem="",
     encoding="utf-8",

@@ -20,7 +20,7 @@ def gather(folder: Path, text: str, keeper: int = 0) -> Facts:
 
 def test_this_host_can_do_what_the_tests_need(tmp_path: Path) -> None:
     facts = gather(
-        tmp_path, f"[supervisord]\nlogfile={tmp_path}/a.log\n[program:a]\ncommand=x\nuser=no-one-here\n"
+        tmp_path, f"[supervisord]\nlogfile={tmp_path}/a.log\n[program:a]\ncommand=x\nuser=nobody\n"
     )
     assert facts.kernel.works == {"pidfd", "memfd", "reuseport", "fifo"}
     assert facts.kernel.version > (5, 4)
@@ -29,7 +29,7 @@ def test_this_host_can_do_what_the_tests_need(tmp_path: Path) -> None:
     assert facts.state == facts.state._replace(wanted=str(tmp_path / "state"), path=str(tmp_path))
     assert facts.state.is_writable
     assert facts.state.kind
-    assert facts.unknown_users == ("no-one-here",)
+    assert facts.login_users == ()
     assert str(tmp_path) in [folder.wanted for folder in facts.logs]
     assert os.listdir(tmp_path) == ["a.conf"], "nothing is left behind"
 

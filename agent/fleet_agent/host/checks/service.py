@@ -112,14 +112,6 @@ def _start(facts: Facts) -> Check:
 
 
 def _user(facts: Facts) -> Check:
-    if facts.unknown_users:
-        return Check(
-            "users",
-            Verdict.MISSING,
-            f"this host has no {', '.join(facts.unknown_users)}",
-            "programs with that user= cannot be started",
-            "make them, or correct user= in the configuration",
-        )
     others = (
         {spec.user for group in facts.config.groups for spec in group.processes} if facts.config else set()
     )

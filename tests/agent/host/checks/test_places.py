@@ -47,7 +47,7 @@ def test_log_folders() -> None:
     gone = folder("/var/log/web")._replace(path="/var/log")
     closed = folder("/srv/log")._replace(is_writable=False)
     full = folder("/full")._replace(free_bytes=1)
-    checks = [check for check in judge(GOOD._replace(logs=(gone, folder("/var/log"), closed, full)))]
+    checks = judge(GOOD._replace(logs=(gone, folder("/var/log"), closed, full)))
     assert [check.finding for check in checks if check.verdict is Verdict.LIMITED] == [
         "/var/log/web does not exist",
         "/srv/log cannot be written",

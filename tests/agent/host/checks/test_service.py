@@ -36,7 +36,6 @@ WITH_USER = config(SPEC._replace(user="www"))
         (with_unit(UNIT._replace(stop_seconds=10.0)), "service", LIMITED, "a stop may take 40 s"),
         (with_unit(UNIT._replace(start="x -c /etc/b.conf")), "service", LIMITED, "does not run /etc/a.conf"),
         (GOOD._replace(service=Service(False, None, "", None, None)), "service", LIMITED, "no init script"),
-        (GOOD._replace(unknown_users=("www",)), "users", MISSING, "this host has no www"),
         (GOOD._replace(uid=1000, config=WITH_USER), "users", MISSING, "programs are to run as www"),
         (GOOD._replace(uid=1000), "gateway", LIMITED, "uid 1000"),
         (GOOD._replace(login_users=("alice",)), "shared memory", LIMITED, "alice"),
