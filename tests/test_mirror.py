@@ -17,6 +17,7 @@ COVERED_BY: dict[str, str] = {
     "agent/fleet_agent/core/events.py": "tests/agent/core/test_machine.py",
     "agent/fleet_agent/core/steps.py": "tests/agent/core/test_machine.py",
     "agent/fleet_agent/core/model.py": "tests/agent/core/test_machine.py",
+    "agent/fleet_agent/host/check.py": "tests/agent/commands/test_doctor.py",
     "agent/fleet_agent/host/facts.py": "tests/agent/host/test_gathering.py",
     "agent/fleet_agent/keeper/supervisor_link.py": "tests/agent/keeper/test_keeper.py",
     "controller/fleet_controller/session.py": "tests/controller/test_sessions.py",

@@ -2,7 +2,7 @@
 
 from fleet_agent.config.settings import AgentConfig, DaemonSettings, FleetSettings
 from fleet_agent.core.model import GroupSpec, LogSpec, ProcessSpec
-from fleet_agent.host.checks import Check, Verdict
+from fleet_agent.host.check import Check, Verdict
 from fleet_agent.host.facts import ControlGroup, Facts, Folder, Kernel, Limits, Service, Unit
 
 GIB = 1 << 30

@@ -9,7 +9,8 @@ from fleet_api.errors import FleetError, NotFound
 from fleet_api.paths import agent_paths
 
 from fleet_agent.commands.run import find_configuration, parse
-from fleet_agent.host.checks import Check, Verdict, kernel, limits, places, service
+from fleet_agent.host.check import Check, Verdict
+from fleet_agent.host.checks import kernel, limits, places, service
 from fleet_agent.host.facts import Facts
 from fleet_agent.host.gathering import gather
 from fleet_agent.keeper.folders import keeper_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.a_host import GOOD
 from fleet_agent.commands import doctor
-from fleet_agent.host.checks import Verdict
+from fleet_agent.host.check import Verdict
 from real.agent import AGENT
 
 

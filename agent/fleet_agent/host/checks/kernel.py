@@ -1,6 +1,6 @@
 """What this kernel can do for the agent."""
 
-from fleet_agent.host.checks import Check, Verdict
+from fleet_agent.host.check import Check, Verdict
 from fleet_agent.host.facts import Facts
 
 OLDEST_WHOLE = (5, 4)

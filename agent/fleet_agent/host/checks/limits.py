@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fleet_agent.core.model import ProcessSpec
-from fleet_agent.host.checks import Check, Verdict
+from fleet_agent.host.check import Check, Verdict
 from fleet_agent.host.facts import Facts
 
 KEEPER_OWN = 90

@@ -1,6 +1,6 @@
 """Whether the agent's folders and logs can be used, and what they survive."""
 
-from fleet_agent.host.checks import Check, Verdict
+from fleet_agent.host.check import Check, Verdict
 from fleet_agent.host.facts import Facts, Folder
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})

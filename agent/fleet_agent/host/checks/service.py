@@ -1,6 +1,6 @@
 """Who starts and ends the agent, as whom, and who may talk to it."""
 
-from fleet_agent.host.checks import Check, Verdict
+from fleet_agent.host.check import Check, Verdict
 from fleet_agent.host.facts import Facts
 from fleet_agent.host.installation import stop_seconds
 

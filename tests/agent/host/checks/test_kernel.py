@@ -2,7 +2,7 @@
 
 import pytest
 from fakes.a_host import GOOD, complaint
-from fleet_agent.host.checks import Verdict
+from fleet_agent.host.check import Verdict
 from fleet_agent.host.checks.kernel import judge
 from fleet_agent.host.facts import ControlGroup, Facts, Kernel
 

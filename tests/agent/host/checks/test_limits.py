@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.a_host import GOOD, SPEC, complaint, config
 from fleet_agent.core.model import LogSpec
-from fleet_agent.host.checks import Verdict
+from fleet_agent.host.check import Verdict
 from fleet_agent.host.checks.limits import (
     KEEPER_OWN,
     SUPERVISOR_OWN,

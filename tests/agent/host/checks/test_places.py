@@ -2,7 +2,7 @@
 
 import pytest
 from fakes.a_host import GOOD, complaint, folder
-from fleet_agent.host.checks import Verdict
+from fleet_agent.host.check import Verdict
 from fleet_agent.host.checks.places import judge
 from fleet_agent.host.facts import Facts
 

@@ -2,7 +2,7 @@
 
 import pytest
 from fakes.a_host import GOOD, SPEC, UNIT, complaint, config
-from fleet_agent.host.checks import Verdict
+from fleet_agent.host.check import Verdict
 from fleet_agent.host.checks.service import judge
 from fleet_agent.host.facts import Facts, Service, Unit
 
