@@ -340,10 +340,12 @@ def test_who_ignores_the_signal_is_killed_in_time(tmp_path: Path) -> None:
     ("option", "argument", "is_child_hit"),
     [
         ("stopasgroup=true", "", True),
-        ("stopasgroup=false", "", False),
-        ("stopasgroup=true", "deaf", True),
-        ("killasgroup=true", "deaf", True),
-        ("killasgroup=false", "deaf", False),
+        ("stopasgroup=false", "", True),
+        ("stopasgroup=true\nstoptree=false", "", True),
+        ("stoptree=false", "", False),
+        ("stopasgroup=true\nstoptree=false", "deaf", True),
+        ("killasgroup=true\nstoptree=false", "deaf", True),
+        ("killasgroup=false\nstoptree=false", "deaf", False),
     ],
 )
 def test_grandchildren(tmp_path: Path, option: str, argument: str, is_child_hit: bool) -> None:

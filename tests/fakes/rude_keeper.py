@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from fleet_agent.core.events import (
+    Effect,
+    EndTree,
     Event,
     Exited,
+    KillTree,
     Move,
-    SendSignal,
     SignalAsked,
     SignalFailed,
     Spawn,
@@ -21,8 +23,9 @@ from fleet_agent.core.events import (
     Step,
     StopAsked,
     TimerFired,
+    TreeEnded,
 )
-from fleet_agent.core.machine import transition
+from fleet_agent.core.machine import resume, transition
 from fleet_agent.core.model import Exit, Now, Process, ProcessSpec, Timer, TimerKind
 
 
@@ -38,6 +41,8 @@ class Run:
     stop_signal_at: float | None = None
     told_spawned: bool = False
     told_end: bool = False
+    has_descendants: bool = False
+    is_tree_asked: bool = False
 
 
 @dataclass
@@ -99,7 +104,20 @@ class RudeKeeper:
             if run.pid:
                 run.ended = True
                 ends = (Exit(0), Exit(1), Exit(None, 9), Exit(None, 11, True), Exit())
-                self.undelivered.append(Exited(run.number, ends[choice % len(ends)]))
+                run.has_descendants = choice % 2 == 1
+                self.undelivered.append(Exited(run.number, ends[choice % len(ends)], run.has_descendants))
+
+    def _tree(self, choice: int) -> None:
+        """The descendants of a run end, whether anybody asked them to or not."""
+        for run in self.runs.values():
+            if run.ended and run.has_descendants:
+                run.has_descendants = False
+                self._tell_tree(run, choice % 3)
+
+    def _tell_tree(self, run: Run, killed: int) -> None:
+        if run.is_tree_asked and not run.has_descendants:
+            run.is_tree_asked = False
+            self.undelivered.append(TreeEnded(run.number, 1, killed))
 
     def _deliver(self, choice: int) -> Step | None:
         """Any undelivered fact, not only the oldest."""
@@ -142,6 +160,12 @@ class RudeKeeper:
     def _replace(self, _choice: int) -> None:
         """The supervisor is replaced by one that knows what was journalled."""
         self.process = Process.from_state(self.process.to_state())
+        if self.process.is_ending_tree:
+            # What the one before was waiting for is told to nobody.
+            self.undelivered = [fact for fact in self.undelivered if not isinstance(fact, TreeEnded)]
+            step = resume(self.spec, self.process, None, self.now)
+            for effect in step.effects:
+                self._carry_out(effect, StopAsked("asked by test"), self.process)
 
     def tell(self, event: Event) -> Step:
         """Take the step and check what must hold of every step."""
@@ -165,7 +189,7 @@ class RudeKeeper:
             state = move.new
         assert state is self.process.state
 
-    def _carry_out(self, effect: Spawn | SendSignal, event: Event, before: Process) -> None:
+    def _carry_out(self, effect: Effect, event: Event, before: Process) -> None:
         if isinstance(effect, Spawn):
             assert not self.living, "a second life"
             assert effect.run == before.run + 1, "a run number that was used or left out"
@@ -177,6 +201,9 @@ class RudeKeeper:
             return
         assert effect.run == self.process.run
         run = self.runs[effect.run]
+        if isinstance(effect, (EndTree, KillTree)):
+            self._carry_out_on_tree(effect, run)
+            return
         if isinstance(event, SignalAsked):
             return
         if effect.signal == 9:
@@ -186,6 +213,19 @@ class RudeKeeper:
         else:
             assert effect.signal == self.spec.stopsignal
             run.stop_signal_at = self.clock
+
+    def _carry_out_on_tree(self, effect: EndTree | KillTree, run: Run) -> None:
+        assert self.spec.stoptree
+        assert self.process.state.value == "STOPPING", "descendants are ended by a stop alone"
+        if isinstance(effect, KillTree):
+            assert run.stop_signal_at is not None, "killed without a stop signal before it"
+            assert self.clock - run.stop_signal_at >= self.spec.stopwaitsecs - 1e-9
+        if isinstance(effect, EndTree) and effect.signal == self.spec.stopsignal:
+            run.stop_signal_at = run.stop_signal_at or self.clock
+        if isinstance(effect, EndTree) or self.process.is_ending_tree:
+            assert run.ended, "the process itself comes first"
+            run.is_tree_asked = True
+            self._tell_tree(run, 0)
 
     def _take_note(self, event: Event) -> None:
         if isinstance(event, Spawned) and event.run in self.runs:

@@ -110,6 +110,7 @@ _PROGRAM = _table(
     Option("stopwaitsecs", to_integer, 10, "seconds to wait before SIGKILL"),
     Option("stopasgroup", to_boolean, False, "send the stop signal to its process group"),
     Option("killasgroup", to_boolean, None, "send SIGKILL to its process group; as stopasgroup"),
+    Option("stoptree", to_boolean, True, "a stop ends every descendant, also one that called setsid"),
     Option("user", to_user, "", "the user to run as"),
     Option("umask", to_octal, None, "file mode creation mask; the agent's own"),
     Option("directory", to_text, "", "the working directory", each=True),
@@ -155,6 +156,7 @@ _FLEET = _table(
     Option("ca", to_text, "", "the certificate of the fleet's CA", relative_to="file"),
     Option("host_id", to_host_id, "", "the stable name of this host; as the certificate says"),
     Option("gateway_user", to_user, "", "the unprivileged user of the gateway"),
+    Option("cgroups", to_boolean, True, "give each process a cgroup of its own, where cgroup v2 can be used"),
     Option("insecure_plaintext", to_boolean, False, "true: anybody who can connect may command this agent"),
 )
 

@@ -40,6 +40,7 @@ class FleetSettings(NamedTuple):
     host_id: str = ""
     gateway_user: str = ""
     insecure_plaintext: bool = False
+    cgroups: bool = True
 
 
 class AgentConfig(NamedTuple):

@@ -44,12 +44,29 @@ def signal_name(number: int) -> str:
 
 
 def exit_text(end: Exit) -> str:
-    """How a run ended: `exit status 1`, `terminated by SIGKILL (core dumped)`, `exit status unknown`."""
+    """How a run ended: `exit status 1`, `terminated by SIGSEGV (core dumped)`, `exit status unknown`."""
     if end.signal is not None:
-        return f"terminated by {signal_name(end.signal)}" + (" (core dumped)" if end.core_dumped else "")
+        text = f"terminated by {signal_name(end.signal)}" + (" (core dumped)" if end.core_dumped else "")
+        return f"{text}: {end.cause}" if end.cause else text
     if end.code is not None:
         return f"exit status {end.code}"
     return "exit status unknown"
+
+
+def tree_text(ended: int, killed: int, remaining: str, stopsignal: int) -> str:
+    """What became of descendants: `2 descendants killed with SIGKILL`; empty when there were none."""
+    parts = []
+    if ended:
+        parts.append(f"{_descendants(ended)} ended after {signal_name(stopsignal)}")
+    if killed:
+        parts.append(f"{_descendants(killed)} killed with SIGKILL")
+    if remaining:
+        parts.append(remaining)
+    return "; ".join(parts)
+
+
+def _descendants(count: int) -> str:
+    return f"{count} descendant{'' if count == 1 else 's'}"
 
 
 def stop_time_text(local: LocalTime) -> str:

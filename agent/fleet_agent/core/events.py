@@ -45,10 +45,26 @@ class SpawnFailed(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """A run ended; `now` of the transition is the time of death."""
+    """A run ended; `now` of the transition is the time of death.
+
+    `has_left`: within a stop, it has left descendants, or that is not known yet.
+    """
 
     run: int
     exit: Exit
+    has_left: bool = False
+
+
+class TreeEnded(NamedTuple):
+    """No descendant of the process is left but `remaining`, in words why they are.
+
+    `ended` of them went when they were asked to, `killed` got SIGKILL.
+    """
+
+    run: int
+    ended: int = 0
+    killed: int = 0
+    remaining: str = ""
 
 
 class SignalFailed(NamedTuple):
@@ -64,7 +80,17 @@ class TimerFired(NamedTuple):
     kind: TimerKind
 
 
-Event = StartAsked | StopAsked | SignalAsked | Spawned | SpawnFailed | Exited | SignalFailed | TimerFired
+Event = (
+    StartAsked
+    | StopAsked
+    | SignalAsked
+    | Spawned
+    | SpawnFailed
+    | Exited
+    | TreeEnded
+    | SignalFailed
+    | TimerFired
+)
 EVENTS: tuple[type[Event], ...] = (
     StartAsked,
     StopAsked,
@@ -72,6 +98,7 @@ EVENTS: tuple[type[Event], ...] = (
     Spawned,
     SpawnFailed,
     Exited,
+    TreeEnded,
     SignalFailed,
     TimerFired,
 )
@@ -94,7 +121,20 @@ class SendSignal(NamedTuple):
     to_group: bool = False
 
 
-Effect = Spawn | SendSignal
+class EndTree(NamedTuple):
+    """The process has ended: send its descendants `signal` (0: none); TreeEnded when they are gone."""
+
+    run: int
+    signal: int
+
+
+class KillTree(NamedTuple):
+    """Send SIGKILL to every descendant, also to those that are only now forked."""
+
+    run: int
+
+
+Effect = Spawn | SendSignal | EndTree | KillTree
 
 
 class Move(NamedTuple):

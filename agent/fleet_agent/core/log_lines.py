@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fleet_api.rows import display_name
 
 from fleet_agent.core.describe import exit_text, signal_name
-from fleet_agent.core.events import SendSignal
+from fleet_agent.core.events import EndTree, KillTree, SendSignal
 from fleet_agent.core.model import Exit, Process, ProcessSpec, State
 
 CRITICAL = 50
@@ -48,6 +48,15 @@ def signal_line(spec: ProcessSpec, process: Process, effect: SendSignal) -> LogL
     return LogLine(DEBUG, f"killing {name} (pid {process.pid}) {group}with signal {word}")
 
 
+def tree_line(spec: ProcessSpec, effect: EndTree | KillTree) -> LogLine:
+    """The descendants are asked to end, waited for, or killed."""
+    name = display_name(spec.group, spec.name)
+    if isinstance(effect, KillTree):
+        return LogLine(WARN, f"killing the descendants of '{name}' (run {effect.run}) with SIGKILL")
+    how = f" to end with {signal_name(effect.signal)}" if effect.signal else ""
+    return LogLine(DEBUG, f"looking for descendants of {name} (run {effect.run}){how}")
+
+
 def move_line(spec: ProcessSpec, old: str, process: Process) -> LogLine | None:
     """What is said of a move; None for one that another line tells already, and where nothing moved."""
     if old == process.state:
@@ -74,7 +83,9 @@ def move_line(spec: ProcessSpec, old: str, process: Process) -> LogLine | None:
         case State.STOPPED if old == State.STOPPING and process.exit is None:
             return LogLine(INFO, f"spawnerr: {process.spawn_error}")
         case State.STOPPED if old == State.STOPPING:
-            return LogLine(INFO if process.expected_exit else WARN, f"stopped: {name} ({how})")
+            _, semicolon, descendants = process.reason.partition("; ")
+            text = f"stopped: {name} ({how}{semicolon}{descendants})"
+            return LogLine(INFO if process.expected_exit else WARN, text)
         case State.UNKNOWN:
             return LogLine(CRITICAL, f"unknown problem killing {name} ({process.pid}): {process.reason}")
         case _:

@@ -24,7 +24,9 @@ The supervisor is the only caller. It carries out the effects in order, keeps th
 without a further request; where it is true and nothing lives, a timer is set.
 
 A run is outstanding from its Spawn effect until its Exited or SpawnFailed, in STARTING, RUNNING,
-STOPPING and UNKNOWN, and only there; `pid` is 0 until Spawned has come.
+STOPPING and UNKNOWN, and only there; `pid` is 0 until Spawned has come. A stop that finds descendants
+left behind stays in STOPPING, with the `exit` of the process and without its `pid`, until TreeEnded: they
+get the stop signal, and at the deadline of the stop SIGKILL.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,10 +35,12 @@ from typing import Any
 from fleet_api.errors import Broken
 
 from fleet_agent.core import steps
-from fleet_agent.core.describe import exit_text, signal_name
+from fleet_agent.core.describe import exit_text, signal_name, tree_text
 from fleet_agent.core.events import (
+    EndTree,
     Event,
     Exited,
+    KillTree,
     SendSignal,
     SignalAsked,
     SignalFailed,
@@ -47,6 +51,7 @@ from fleet_agent.core.events import (
     Step,
     StopAsked,
     TimerFired,
+    TreeEnded,
 )
 from fleet_agent.core.model import (
     Exit,
@@ -63,7 +68,7 @@ SIGKILL = 9
 MIN_KILL_REPEAT_SECONDS = 1.0
 
 OUTSTANDING_STATES = frozenset({State.STARTING, State.RUNNING, State.STOPPING, State.UNKNOWN})
-"""States in which a run has been asked for and its end has not been told."""
+"""States in which a run has been asked for and its end, or that of its descendants, has not been told."""
 
 
 def transition(spec: ProcessSpec, process: Process, event: Event, now: Now) -> Step:
@@ -73,7 +78,10 @@ def transition(spec: ProcessSpec, process: Process, event: Event, now: Now) -> S
     yet due, change nothing.
     Raises: Broken for what cannot be.
     """
-    if isinstance(event, (Spawned, SpawnFailed, Exited, SignalFailed)) and event.run != process.run:
+    if (
+        isinstance(event, (Spawned, SpawnFailed, Exited, TreeEnded, SignalFailed))
+        and event.run != process.run
+    ):
         return Step(process)
     if isinstance(event, TimerFired):
         timer = process.timer
@@ -91,6 +99,10 @@ def resume(spec: ProcessSpec, process: Process, signalled: int | None, now: Now)
     """
     if process.state not in OUTSTANDING_STATES:
         return Step(process)
+    if process.is_ending_tree:
+        # Who was asked to end is not asked twice: many take that for an order to hurry.
+        effect = KillTree(process.run) if process.is_killed else EndTree(process.run, 0)
+        return Step(process, (effect,))
     if signalled is not None:
         if process.state is State.STOPPING and process.pid and process.signals > signalled:
             signal, to_group = (
@@ -168,7 +180,7 @@ def spawned(spec: ProcessSpec, process: Process, event: Spawned, now: Now) -> St
 
 def spawned_to_stop(spec: ProcessSpec, process: Process, event: Spawned, now: Now) -> Step:
     """It lives, and a stop was asked for in the meantime."""
-    if process.pid:
+    if process.pid or process.is_ending_tree:
         return Step(process)
     return steps.send_stop(Step(process._replace(pid=event.pid, started=event.at)), spec, now)
 
@@ -220,8 +232,13 @@ def exited_running(spec: ProcessSpec, process: Process, event: Exited, now: Now)
 
 
 def exited_stopping(spec: ProcessSpec, process: Process, event: Exited, now: Now) -> Step:
-    """The stop is complete."""
+    """The stop is complete, unless descendants are left."""
+    if process.is_ending_tree:
+        return Step(process)
     end = event.exit
+    if event.has_left and spec.stoptree:
+        signal = SIGKILL if process.is_killed else spec.stopsignal
+        return steps.await_tree(Step(process), spec, end, signal, now)
     return steps.stopped(
         Step(process),
         f"stopped: {exit_text(end)}",
@@ -230,6 +247,15 @@ def exited_stopping(spec: ProcessSpec, process: Process, event: Exited, now: Now
         exit=end,
         expected_exit=end.code in spec.exitcodes,
     )
+
+
+def tree_ended(spec: ProcessSpec, process: Process, event: TreeEnded, now: Now) -> Step:
+    """The stop is complete."""
+    if process.exit is None:
+        return Step(process)
+    more = tree_text(event.ended, event.killed, event.remaining, spec.stopsignal)
+    reason = f"stopped: {exit_text(process.exit)}" + (f"; {more}" if more else "")
+    return steps.stopped(Step(process), reason, now)
 
 
 def exited_unknown(spec: ProcessSpec, process: Process, event: Exited, now: Now) -> Step:
@@ -245,6 +271,8 @@ def signal_failed(_spec: ProcessSpec, process: Process, event: SignalFailed, now
 
 def stop_failed(_spec: ProcessSpec, process: Process, event: SignalFailed, now: Now) -> Step:
     """The stop did not work, and the start that was to follow it is called off."""
+    if process.is_ending_tree:
+        return Step(process)
     reason = f"cannot be stopped: {event.error}"
     return steps.move(Step(process), State.UNKNOWN, reason, now, wanted=False, timer=None)
 
@@ -266,9 +294,16 @@ def restart(_spec: ProcessSpec, process: Process, _event: TimerFired, now: Now) 
 
 
 def kill(spec: ProcessSpec, process: Process, _event: TimerFired, now: Now) -> Step:
-    """It did not stop in time."""
-    reason = f"killed with SIGKILL: {signal_name(spec.stopsignal)} did not end it in {spec.stopwaitsecs} s"
-    step = steps.signal(Step(process), SIGKILL, spec.killasgroup)
+    """It did not stop in time, or its descendants did not."""
+    whom = "its descendants" if process.is_ending_tree else "it"
+    reason = (
+        f"killed with SIGKILL: {signal_name(spec.stopsignal)} did not end {whom} in {spec.stopwaitsecs} s"
+    )
+    step = Step(process)
+    if not process.is_ending_tree:
+        step = steps.signal(step, SIGKILL, spec.killasgroup)
+    if spec.stoptree:
+        step = step._replace(effects=(*step.effects, KillTree(process.run)))
     due = now.monotonic + max(MIN_KILL_REPEAT_SECONDS, spec.stopwaitsecs)
     timer = Timer(TimerKind.KILL, due)
     return step._replace(process=step.process._replace(reason=reason, timer=timer, is_killed=True))
@@ -285,6 +320,7 @@ TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.STOPPED, Spawned): ignore,
     (_S.STOPPED, SpawnFailed): ignore,
     (_S.STOPPED, Exited): ignore,
+    (_S.STOPPED, TreeEnded): ignore,
     (_S.STOPPED, SignalFailed): ignore,
     (_S.STOPPED, TimerFired): impossible,
     (_S.STARTING, StartAsked): ignore,
@@ -293,6 +329,7 @@ TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.STARTING, Spawned): spawned,
     (_S.STARTING, SpawnFailed): spawn_failed,
     (_S.STARTING, Exited): exited_starting,
+    (_S.STARTING, TreeEnded): ignore,
     (_S.STARTING, SignalFailed): signal_failed,
     (_S.STARTING, TimerFired): up_long_enough,
     (_S.RUNNING, StartAsked): ignore,
@@ -301,6 +338,7 @@ TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.RUNNING, Spawned): ignore,
     (_S.RUNNING, SpawnFailed): impossible,
     (_S.RUNNING, Exited): exited_running,
+    (_S.RUNNING, TreeEnded): ignore,
     (_S.RUNNING, SignalFailed): signal_failed,
     (_S.RUNNING, TimerFired): impossible,
     (_S.BACKOFF, StartAsked): ignore,
@@ -309,6 +347,7 @@ TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.BACKOFF, Spawned): ignore,
     (_S.BACKOFF, SpawnFailed): ignore,
     (_S.BACKOFF, Exited): ignore,
+    (_S.BACKOFF, TreeEnded): ignore,
     (_S.BACKOFF, SignalFailed): ignore,
     (_S.BACKOFF, TimerFired): retry,
     (_S.STOPPING, StartAsked): start_after_stop,
@@ -317,6 +356,7 @@ TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.STOPPING, Spawned): spawned_to_stop,
     (_S.STOPPING, SpawnFailed): stop_before_birth,
     (_S.STOPPING, Exited): exited_stopping,
+    (_S.STOPPING, TreeEnded): tree_ended,
     (_S.STOPPING, SignalFailed): stop_failed,
     (_S.STOPPING, TimerFired): kill,
     (_S.EXITED, StartAsked): start,
@@ -325,6 +365,7 @@ TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.EXITED, Spawned): ignore,
     (_S.EXITED, SpawnFailed): ignore,
     (_S.EXITED, Exited): ignore,
+    (_S.EXITED, TreeEnded): ignore,
     (_S.EXITED, SignalFailed): ignore,
     (_S.EXITED, TimerFired): restart,
     (_S.FATAL, StartAsked): start,
@@ -333,6 +374,7 @@ TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.FATAL, Spawned): ignore,
     (_S.FATAL, SpawnFailed): ignore,
     (_S.FATAL, Exited): ignore,
+    (_S.FATAL, TreeEnded): ignore,
     (_S.FATAL, SignalFailed): ignore,
     (_S.FATAL, TimerFired): impossible,
     (_S.UNKNOWN, StartAsked): ignore,
@@ -341,6 +383,7 @@ TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.UNKNOWN, Spawned): spawned_unknown,
     (_S.UNKNOWN, SpawnFailed): unknown_failed,
     (_S.UNKNOWN, Exited): exited_unknown,
+    (_S.UNKNOWN, TreeEnded): ignore,
     (_S.UNKNOWN, SignalFailed): ignore,
     (_S.UNKNOWN, TimerFired): impossible,
 }

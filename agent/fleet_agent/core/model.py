@@ -74,6 +74,7 @@ class ProcessSpec(NamedTuple):
     redirect_stderr: bool = False
     stdout: LogSpec = LogSpec()
     stderr: LogSpec = LogSpec()
+    stoptree: bool = True
 
     @property
     def id(self) -> str:
@@ -90,11 +91,15 @@ class GroupSpec(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """How one run ended. `code` for an exit, `signal` for a death by signal, neither when unknown."""
+    """How one run ended. `code` for an exit, `signal` for a death by signal, neither when unknown.
+
+    `cause`: who sent the signal, in words, where the kernel tells.
+    """
 
     code: int | None = None
     signal: int | None = None
     core_dumped: bool = False
+    cause: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -103,12 +108,12 @@ class Exit(NamedTuple):
 
     def to_state(self) -> dict[str, Any]:
         """As stored and sent."""
-        return {"code": self.code, "signal": self.signal, "core": self.core_dumped}
+        return {"code": self.code, "signal": self.signal, "core": self.core_dumped, "cause": self.cause}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Exit":
         """The inverse of `to_state`."""
-        return cls(state["code"], state["signal"], state["core"])
+        return cls(state["code"], state["signal"], state["core"], state.get("cause", ""))
 
 
 class Now(NamedTuple):
@@ -163,6 +168,11 @@ class Process(NamedTuple):
     expected_exit: bool = True
     is_killed: bool = False
     desire: Desire | None = None
+
+    @property
+    def is_ending_tree(self) -> bool:
+        """Whether its stop goes on for the sake of its descendants: the process itself has ended."""
+        return self.state is State.STOPPING and self.exit is not None
 
     def to_state(self) -> dict[str, Any]:
         """As journalled; version 1."""

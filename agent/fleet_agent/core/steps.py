@@ -6,7 +6,7 @@ Called by `core.machine` alone. Each function takes a step and gives a longer on
 from typing import Any
 
 from fleet_agent.core.describe import exit_text
-from fleet_agent.core.events import Move, SendSignal, Spawn, Step
+from fleet_agent.core.events import EndTree, Move, SendSignal, Spawn, Step
 from fleet_agent.core.model import Autorestart, Exit, Now, ProcessSpec, State, Timer, TimerKind
 
 MIN_RESTART_SECONDS = 1.0
@@ -106,6 +106,22 @@ def signal(step: Step, signal: int, to_group: bool) -> Step:
     process = step.process._replace(signals=step.process.signals + 1)
     effect = SendSignal(process.run, signal, process.signals, to_group)
     return step._replace(process=process, effects=(*step.effects, effect))
+
+
+def await_tree(step: Step, spec: ProcessSpec, end: Exit, signal: int, now: Now) -> Step:
+    """It has ended within its stop, its descendants not yet: they get `signal` and the same deadline."""
+    reason = f"{exit_text(end)}; waiting for its descendants"
+    if step.process.state is not State.STOPPING:
+        step = move(step, State.STOPPING, reason, now)
+    process = step.process._replace(
+        pid=0,
+        reason=reason,
+        stopped_wall=now.wall,
+        exit=end,
+        expected_exit=end.code in spec.exitcodes,
+        timer=step.process.timer or Timer(TimerKind.KILL, now.monotonic + max(0, spec.stopwaitsecs)),
+    )
+    return step._replace(process=process, effects=(*step.effects, EndTree(process.run, signal)))
 
 
 def send_stop(step: Step, spec: ProcessSpec, now: Now) -> Step:

@@ -13,7 +13,7 @@ from fleet_api.version import VERSION
 
 from fleet_agent.config.settings import AgentConfig
 from fleet_agent.core import events
-from fleet_agent.core.log_lines import INFO, WARN, LogLine, move_line, signal_line
+from fleet_agent.core.log_lines import INFO, WARN, LogLine, move_line, signal_line, tree_line
 from fleet_agent.core.model import Now, Process, ProcessSpec
 from fleet_agent.link.messages import (
     Asked,
@@ -61,6 +61,7 @@ from fleet_agent.supervisor.rewriting import SETTLE_SECONDS, Writer, Writers, re
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.shutdown import Shutdown
 from fleet_agent.supervisor.stalls import Stalls
+from fleet_agent.supervisor.trees.trees import Trees, agent_mark
 from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.watching import Watching
 
@@ -174,6 +175,7 @@ class Agent:
         self._inform(
             f"fleet-agent started with pid {hello.keeper_pid}" if is_first else "supervisor replaced"
         )
+        self._inform(self._trees.begin(config.fleet.cgroups))
         found, self._found = self._found, []
         resuming.go_on(
             config.groups,
@@ -227,8 +229,15 @@ class Agent:
         self._logs.start()
         self._roster = Roster(self._loop, journal, clock, self._act)
         self._roster.watchers.append(self._log_move)
+        self._trees = Trees(
+            self._loop,
+            agent_mark(self._paths.runtime),
+            hello.keeper_pid,
+            self._roster.apply_if_known,
+            self._warn,
+        )
         self._children = Children(
-            self._loop, self._roster, self._logs, self._send, self._report, daemon.strip_ansi
+            self._loop, self._roster, self._logs, self._trees, self._send, self._report, daemon.strip_ansi
         )
         self._watching = Watching(self._roster, journal, self._host_id, clock)
         results_path = os.path.join(self._paths.runtime, "results")
@@ -314,6 +323,10 @@ class Agent:
             self._keeper_pulse.owes()
             self._report(signal_line(spec, process, effect))
             return
+        if isinstance(effect, events.EndTree | events.KillTree):
+            self._trees.act(spec.id, effect)
+            self._report(tree_line(spec, effect))
+            return
         try:
             request = spawning.build(spec, effect.run, self._config.daemon, "", self._world.environ)
         except (spawning.CannotSpawn, OSError, ValueError) as error:
@@ -321,7 +334,8 @@ class Agent:
             # Not now: whoever asked for the start is to hear of that first.
             self._loop.soon(lambda: self._cannot_spawn(spec, effect.run, failure))
             return
-        self._send(request)
+        environment = {**request.environment, **self._trees.mark((spec.id, effect.run))}
+        self._send(request._replace(environment=environment))
         self._keeper_pulse.owes()
 
     def _cannot_spawn(self, spec: ProcessSpec, run: int, error: Exception) -> None:
@@ -358,6 +372,7 @@ class Agent:
         self._end_with(Detach())
 
     def _end_with(self, message: ToKeeper) -> None:
+        self._trees.close()
         self._announcement.take_back()
         # Let the last words of the children reach their logs before the keeper lets go of the ends.
         self._logs.stop(LOG_DRAIN_SECONDS)

@@ -12,6 +12,7 @@ from fleet_agent.link.messages import Child, Exited, Release, SendSignal, Spawne
 from fleet_agent.supervisor.logs.worker import Drained, LogWorker, RunClosed
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.roster import Member, Roster
+from fleet_agent.supervisor.trees.trees import Trees
 from fleet_agent.supervisor.wait_status import exit_of
 
 STRAY_SECONDS = 10.0
@@ -37,6 +38,7 @@ class Children:
         loop: Loop,
         roster: Roster,
         logs: LogWorker,
+        trees: Trees,
         send: Callable[[ToKeeper], None],
         report: Callable[[LogLine], None],
         strip_ansi: bool,
@@ -44,6 +46,7 @@ class Children:
         self._loop = loop
         self._roster = roster
         self._logs = logs
+        self._trees = trees
         self._send = send
         self._report = report
         self._strip = strip_ansi
@@ -53,6 +56,7 @@ class Children:
     def on_spawned(self, message: Spawned, fds: list[int]) -> None:
         """A run lives: read its streams, tell its process."""
         self._read(message.process, message.run, dict(zip(message.streams, fds, strict=False)))
+        self._trees.spawned((message.process, message.run), message.pid, message.monotonic)
         if message.process in self._roster:
             self._report(spawned_line(self._roster[message.process].spec, message.pid))
             born = Now(message.monotonic, message.wall)
@@ -78,8 +82,25 @@ class Children:
         self._strays.discard((message.process, message.run))
         if message.process in self._roster:
             at = Now(message.monotonic, message.wall)
-            self._roster.apply(message.process, events.Exited(message.run, exit_of(message.status)), at)
+            self._roster.apply(message.process, self._exited(message), at)
+        else:
+            self._trees.ended((message.process, message.run), is_stop=False)
         self._logs.ended(message.process, message.run)
+
+    def _exited(self, message: Exited) -> events.Exited:
+        """The end of a run, with what only the kernel knows of it."""
+        spec, process = self._roster[message.process]
+        key = (message.process, message.run)
+        is_stop = (
+            spec.stoptree
+            and process.run == message.run
+            and not process.is_ending_tree
+            and (process.state is State.STOPPING or (process.state is State.UNKNOWN and not process.wanted))
+        )
+        end = exit_of(message.status)
+        if end.signal == _SIGKILL and not process.is_killed:
+            end = end._replace(cause=self._trees.cause_of_kill(key))
+        return events.Exited(message.run, end, has_left=self._trees.ended(key, is_stop))
 
     def on_drained(self, result: Drained | RunClosed) -> None:
         """Nothing is left in the streams of a run; when it has ended, the keeper may forget it."""
@@ -98,6 +119,8 @@ class Children:
         for item in sorted(found, key=lambda item: item.child.run):
             child = item.child
             self._read(child.process, child.run, item.fds)
+            if child.status is None:
+                self._trees.spawned((child.process, child.run), child.pid, child.started_monotonic)
             if child.process in self._roster and child.run >= self._roster[child.process].process.run:
                 earlier = current.get(child.process)
                 current[child.process] = item
@@ -125,7 +148,7 @@ class Children:
             # Else the keeper would take the next signal for one that it has sent.
             self._roster.adopt(id_, member.process._replace(signals=child.signals))
         process = self._roster.resume(id_, child.signals, now)
-        if not process.pid and process.state in OUTSTANDING_STATES:
+        if not process.pid and process.state in OUTSTANDING_STATES and not process.is_ending_tree:
             self._report((adopted_line if is_news else spawned_line)(member.spec, child.pid))
             born = Now(child.started_monotonic, child.started_wall)
             self._roster.apply(id_, events.Spawned(child.run, child.pid, born))

@@ -44,10 +44,13 @@ class Loop:
         """The monotonic clock, in seconds."""
         return self._monotonic()
 
-    def watch(self, fd: int, on_readable: Callable[[], None]) -> None:
-        """Call `on_readable` whenever the descriptor has something, until `forget`."""
+    def watch(self, fd: int, on_readable: Callable[[], None], is_kernel_file: bool = False) -> None:
+        """Call `on_readable` whenever the descriptor has something, until `forget`.
+
+        `is_kernel_file`: it can always be read, and tells of news in the kernel's way (EPOLLPRI).
+        """
         self._readers[fd] = on_readable
-        self._epoll.register(fd, select.EPOLLIN)
+        self._epoll.register(fd, select.EPOLLPRI if is_kernel_file else select.EPOLLIN)
 
     def want_write(self, fd: int, on_writable: Callable[[], None] | None) -> None:
         """Call `on_writable` whenever the descriptor takes something; None ends that."""

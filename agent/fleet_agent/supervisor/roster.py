@@ -85,6 +85,11 @@ class Roster:
         """Let an event happen to a process, now or at the time given; returns what is known of it then."""
         return self.apply_all(id_, (event,), at)
 
+    def apply_if_known(self, id_: str, event: events.Event) -> None:
+        """Let an event happen to a process that may have left the configuration."""
+        if id_ in self._members:
+            self.apply(id_, event)
+
     def apply_all(
         self,
         id_: str,

@@ -1,7 +1,7 @@
 """The activity log speaks as supervisord's does: one line for each move that deserves one."""
 
 import pytest
-from fleet_agent.core.events import SendSignal
+from fleet_agent.core.events import EndTree, KillTree, SendSignal
 from fleet_agent.core.log_lines import (
     CRITICAL,
     DEBUG,
@@ -11,6 +11,7 @@ from fleet_agent.core.log_lines import (
     move_line,
     signal_line,
     spawned_line,
+    tree_line,
 )
 from fleet_agent.core.model import Exit, Process, ProcessSpec, State
 
@@ -18,6 +19,18 @@ pytestmark = pytest.mark.pure
 
 WEB = ProcessSpec("web_00", "web", "/bin/web", startsecs=3)
 ALONE = ProcessSpec("cron", "cron", "/bin/cron")
+
+
+def test_descendants() -> None:
+    assert tree_line(WEB, EndTree(2, 15)) == (
+        DEBUG,
+        "looking for descendants of web:web_00 (run 2) to end with SIGTERM",
+    )
+    assert tree_line(ALONE, EndTree(2, 0)) == (DEBUG, "looking for descendants of cron (run 2)")
+    assert tree_line(ALONE, KillTree(2)) == (
+        WARN,
+        "killing the descendants of 'cron' (run 2) with SIGKILL",
+    )
 
 
 def test_a_spawn() -> None:
@@ -77,6 +90,16 @@ def test_a_spawn() -> None:
             Process(State.STOPPED, exit=Exit(3), expected_exit=False),
             WARN,
             "stopped: web:web_00 (exit status 3)",
+        ),
+        (
+            "STOPPING",
+            Process(
+                State.STOPPED,
+                exit=Exit(0),
+                reason="stopped: exit status 0; 2 descendants killed with SIGKILL",
+            ),
+            INFO,
+            "stopped: web:web_00 (exit status 0; 2 descendants killed with SIGKILL)",
         ),
         (
             "STOPPING",

@@ -4,8 +4,11 @@ import pytest
 from fakes.rude_keeper import RudeKeeper
 from fleet_agent.core.events import (
     EVENTS,
+    Effect,
+    EndTree,
     Event,
     Exited,
+    KillTree,
     SendSignal,
     SignalAsked,
     SignalFailed,
@@ -16,6 +19,7 @@ from fleet_agent.core.events import (
     Step,
     StopAsked,
     TimerFired,
+    TreeEnded,
 )
 from fleet_agent.core.machine import OUTSTANDING_STATES, TABLE, impossible, resume, transition
 from fleet_agent.core.model import (
@@ -65,7 +69,7 @@ def moves(steps: list[Step]) -> list[str]:
     return [f"{move.old}-{move.new}" for step in steps for move in step.moves]
 
 
-def effects(steps: list[Step]) -> list[Spawn | SendSignal]:
+def effects(steps: list[Step]) -> list[Effect]:
     return [effect for step in steps for effect in step.effects]
 
 
@@ -227,7 +231,9 @@ def test_stop_signals_then_kills_then_repeats() -> None:
         Spawn(1),
         SendSignal(1, 2, 1, True),
         SendSignal(1, 9, 2, True),
+        KillTree(1),
         SendSignal(1, 9, 3, True),
+        KillTree(1),
     ]
     assert moves(steps)[2:] == ["RUNNING-STOPPING", "STOPPING-STOPPED"]
     assert steps[3].moves[0].reason == "asked by root: repair"
@@ -385,7 +391,83 @@ def test_resume_of_a_run_that_nobody_holds_ends_it() -> None:
     assert resume(SPEC, stopped, None, at(9)) == Step(stopped)
 
 
-KEEPER_ACTIONS = ["birth", "deliver", "death", "repeat", "refuse"]
+HAS_LEFT = Exited(1, Exit(0), has_left=True)
+IN_STOP: list[tuple[float, Event]] = [(0, START), (0, born(1, 0)), (2, STARTED), (5, STOP), (6, HAS_LEFT)]
+
+
+def test_a_stop_goes_on_until_the_descendants_are_gone() -> None:
+    steps = play(SPEC, *IN_STOP, (7, TreeEnded(1, ended=2)))
+    waiting = steps[-2]
+    assert waiting.effects == (EndTree(1, 15),)
+    assert waiting.moves == ()
+    assert waiting.process.timer == Timer(TimerKind.KILL, at(15).monotonic), "the deadline of the stop"
+    assert (waiting.process.state, waiting.process.pid) == (State.STOPPING, 0)
+    assert waiting.process.reason == "exit status 0; waiting for its descendants"
+    assert moves(steps[-1:]) == ["STOPPING-STOPPED"]
+    assert steps[-1].process.reason == "stopped: exit status 0; 2 descendants ended after SIGTERM"
+    assert steps[-1].process.exit == Exit(0)
+    assert steps[-1].process.stopped_wall == at(6).wall
+
+
+def test_descendants_that_do_not_go_are_killed_at_the_deadline_and_again() -> None:
+    steps = play(SPEC, *IN_STOP, (15, KILL), (25, KILL), (26, TreeEnded(1, ended=1, killed=1)))
+    assert effects(steps[5:]) == [KillTree(1), KillTree(1)]
+    assert steps[5].process.reason == "killed with SIGKILL: SIGTERM did not end its descendants in 10 s"
+    assert (
+        steps[-1].process.reason
+        == "stopped: exit status 0; 1 descendant ended after SIGTERM; 1 descendant killed with SIGKILL"
+    )
+
+
+def test_who_dies_of_sigkill_leaves_nobody() -> None:
+    died = Exited(1, Exit(None, 9), has_left=True)
+    steps = play(SPEC, *IN_STOP[:-1], (15, KILL), (15, died), (15, TreeEnded(1, killed=3)))
+    assert effects(steps[4:]) == [SendSignal(1, 9, 2, False), KillTree(1), EndTree(1, 9)]
+    assert steps[-1].process.reason == "stopped: terminated by SIGKILL; 3 descendants killed with SIGKILL"
+
+
+def test_what_cannot_be_killed_is_told() -> None:
+    words = "1 descendant cannot be signalled: Operation not permitted"
+    last = play(SPEC, *IN_STOP, (15, TreeEnded(1, remaining=words)))[-1].process
+    assert (last.state, last.reason) == (State.STOPPED, f"stopped: exit status 0; {words}")
+
+
+def test_a_start_asked_for_meanwhile_follows_the_descendants() -> None:
+    steps = play(SPEC, *IN_STOP, (7, START), (8, TreeEnded(1)))
+    assert not effects(steps[5:6])
+    assert moves(steps[-1:]) == ["STOPPING-STOPPED", "STOPPED-STARTING"]
+
+
+def test_descendants_live_on_where_that_is_wanted_and_where_nobody_stopped() -> None:
+    spec = SPEC._replace(stoptree=False)
+    assert play(spec, *IN_STOP)[-1].process.state is State.STOPPED
+    killed = play(spec, *IN_STOP[:-1], (15, KILL))
+    assert effects(killed[-1:]) == [SendSignal(1, 9, 2, False)]
+    by_itself = play(SPEC, *IN_STOP[:3], (5, HAS_LEFT))[-1]
+    assert by_itself.process.state is State.EXITED
+    assert not by_itself.effects
+
+
+def test_the_end_of_what_could_not_be_signalled_leads_to_its_descendants() -> None:
+    refused = (5.5, SignalFailed(1, "EPERM"))
+    steps = play(SPEC, *IN_STOP[:-1], refused, (6, HAS_LEFT))
+    assert moves(steps[-1:]) == ["UNKNOWN-STOPPING"]
+    assert effects(steps[-1:]) == [EndTree(1, 15)]
+    assert steps[-1].process.timer == Timer(TimerKind.KILL, at(16).monotonic)
+
+
+def test_resume_waits_for_descendants_without_asking_them_again() -> None:
+    ending = play(SPEC, *IN_STOP)[-1].process
+    again = Process.from_state(ending.to_state())
+    for signalled in (None, 1):
+        assert resume(SPEC, again, signalled, at(7)) == Step(again, (EndTree(1, 0),))
+    killing = play(SPEC, (15, KILL), process=again)[-1].process
+    assert resume(SPEC, killing, None, at(16)) == Step(killing, (KillTree(1),))
+    for fact in (HAS_LEFT, born(1, 0), SignalFailed(1, "EPERM")):
+        assert transition(SPEC, again, fact, at(7)) == Step(again)
+
+
+KEEPER_ACTIONS = ["birth", "deliver", "death", "tree", "repeat", "refuse"]
 TIMER_ACTIONS = ["wait", "due", "fire", "fire_any"]
 OPERATOR_ACTIONS = ["start", "stop", "signal", "replace"]
 # The usual course comes more often than the rest, or few histories would go far.
@@ -399,6 +481,7 @@ SPECS = st.builds(
     stopwaitsecs=st.sampled_from([0, 1, 10]),
     autorestart=st.sampled_from(list(Autorestart)),
     stopsignal=st.sampled_from([15, 2]),
+    stoptree=st.booleans(),
 )
 HISTORIES = st.lists(
     st.tuples(st.sampled_from(ACTIONS), st.integers(min_value=0, max_value=60)), min_size=30, max_size=60
@@ -412,6 +495,10 @@ def check_promises(keeper: RudeKeeper) -> None:
     if not outstanding:
         assert not keeper.living, f"{process.state}, and yet run {keeper.living} lives"
         assert process.pid == 0
+    elif process.state is State.STOPPING and process.exit is not None:
+        assert keeper.spec.stoptree
+        assert process.pid == 0
+        assert process.timer is not None, "descendants that do not go must be killed"
     run = keeper.runs.get(process.run)
     if run is not None:
         known = run.told_spawned and not run.told_end
@@ -456,8 +543,10 @@ def test_a_stop_always_comes_to_an_end(spec: ProcessSpec, history: list[tuple[st
     keeper.act("stop", 0)
     keeper.act("birth", 1)
     keeper.act("death", 0)
+    keeper.act("tree", 0)
     while keeper.undelivered:
         keeper.act("deliver", 0)
+        keeper.act("tree", 0)
     assert keeper.process.state in (State.STOPPED, State.EXITED, State.FATAL)
     assert keeper.process.timer is None
     assert not keeper.living

@@ -66,6 +66,7 @@ def test_the_activity_log_tells_each_thing_once(tmp_path: Path) -> None:
         ]
         assert lines_with(agent, "stubborn")[2:] == [
             f"WARN killing 'stubborn' ({pid}) with SIGKILL",
+            "WARN killing the descendants of 'stubborn' (run 1) with SIGKILL",
             "WARN stopped: stubborn (terminated by SIGKILL)",
         ]
         assert len(lines_with(agent, "fleet-agent started with pid")) == 1

@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 from fakes.held_runs import NoLogs
+from fakes.planted_trees import PlantedTrees
 from fakes.small_roster import SmallRoster, a_spec
 from fleet_agent.core import events
 from fleet_agent.core.log_lines import INFO, WARN, LogLine
@@ -22,6 +23,7 @@ from fleet_agent.link.messages import (
 from fleet_agent.supervisor.children import STRAY_SECONDS, Children, Found
 from fleet_agent.supervisor.logs.answers import Drained, RunClosed
 from fleet_agent.supervisor.logs.worker import LogWorker
+from fleet_agent.supervisor.trees.trees import Trees
 
 LOGGED = a_spec("a", stdout=LogSpec("/log/out"), stderr=LogSpec("/log/err"))
 
@@ -32,12 +34,14 @@ class World(SmallRoster):
     def __init__(self, folder: Path, *specs: ProcessSpec) -> None:
         super().__init__(folder, *specs)
         self.logs = NoLogs()
+        self.trees = PlantedTrees()
         self.sent: list[ToKeeper] = []
         self.lines: list[LogLine] = []
         self.children = Children(
             self.loop,
             self.roster,
             cast(LogWorker, self.logs),
+            cast(Trees, self.trees),
             self.sent.append,
             self.lines.append,
             strip_ansi=False,
@@ -277,7 +281,8 @@ def test_a_stop_is_asked_of_the_keeper_once(tmp_path: Path, sent: int) -> None:
     assert second.effects == ([] if sent else [("a", events.SendSignal(1, 15, 1))])
     second.pass_time(10)
     second.turn()
-    assert second.effects[-1] == ("a", events.SendSignal(1, 9, 2)), "its deadline goes on"
+    killed = [("a", events.SendSignal(1, 9, 2)), ("a", events.KillTree(1))]
+    assert second.effects[-2:] == killed, "its deadline goes on"
 
 
 def test_a_journal_that_fell_behind_learns_of_an_end(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_deadline_that_is_replaced_does_not_ring(tmp_path: Path) -> None:
     small.roster.apply("g:a", events.StopAsked("test"))
     small.pass_time(10)
     turn(small)
-    assert small.effects[-1] == ("a", events.SendSignal(1, 9, 2))
+    assert small.effects[-2] == ("a", events.SendSignal(1, 9, 2))
 
 
 @pytest.mark.parametrize("seconds_away", [0.0, 2.0, 60.0])

@@ -1,0 +1,1 @@
+"""The descendants of every process: found, shown, and ended by a stop."""

@@ -1,0 +1,69 @@
+"""Whether the kernel has killed for want of memory, where a run has no count of its own.
+
+The kernel counts such kills for each memory cgroup, and for the whole host in /proc/vmstat; which process it
+killed it tells in its log alone. So a death by SIGKILL that comes with a higher count was most likely one.
+"""
+
+CAUSE = "killed by the kernel, out of memory"
+
+
+class OomCount:
+    """The count that is nearest to the agent's children, and how high it was when last looked at."""
+
+    def __init__(self, sources: tuple[tuple[str, str], ...] | None = None) -> None:
+        """`sources`: files and the word before their count; the first that has one is used."""
+        self._source: tuple[str, str] | None = None
+        self._last = 0
+        for source in sources if sources is not None else (*_of_cgroups(), ("/proc/vmstat", "oom_kill")):
+            counted = _count(*source)
+            if counted is not None:
+                self._source, self._last = source, counted
+                break
+
+    def cause(self) -> str:
+        """Why a process died of SIGKILL just now, in words; empty when the count tells nothing."""
+        if self._source is None:
+            return ""
+        before, self._last = self._last, _count(*self._source) or 0
+        if self._last <= before:
+            return ""
+        return CAUSE if self._source[0] != "/proc/vmstat" else f"probably {CAUSE}"
+
+    def look(self) -> None:
+        """Take note of what has been counted up to now: it has nothing to do with later deaths."""
+        self.cause()
+
+
+def _of_cgroups() -> list[tuple[str, str]]:
+    """The counts of the memory cgroup that this process is in, of either version."""
+    found = []
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            own = [line.rstrip("\n").split(":", 2) for line in file]
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            mounts = [line.rstrip("\n").partition(" - ") for line in file]
+    except OSError:
+        return []
+    for _, controllers, path in own:
+        for before, _, after in mounts:
+            kind, _, options = after.split(" ", 2)
+            root, folder = before.split(" ")[3:5]
+            inside = path[len(root) :] if root != "/" else path
+            if not path.startswith(root):
+                continue
+            if kind == "cgroup2" and not controllers:
+                found.append((f"{folder}{inside}/memory.events", "oom_kill"))
+            elif kind == "cgroup" and controllers == "memory" and "memory" in options.split(","):
+                found.append((f"{folder}{inside}/memory.oom_control", "oom_kill"))
+    return found
+
+
+def _count(path: str, word: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                if line.startswith(f"{word} "):
+                    return int(line.split()[1])
+    except (OSError, ValueError):
+        return None
+    return None

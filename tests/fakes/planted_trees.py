@@ -1,0 +1,29 @@
+"""Trees without a kernel: every run leaves descendants behind, or none does; they go when told to."""
+
+from fleet_agent.core.events import EndTree, KillTree, TreeEnded
+from fleet_agent.core.tree import RunKey
+
+
+class PlantedTrees:
+    """Stands in for `Trees`; `waiting` are the ends that the loop is still to hear of."""
+
+    def __init__(self, has_descendants: bool = False, cause: str = "") -> None:
+        self.has_descendants = has_descendants
+        self.cause = cause
+        self.living: dict[RunKey, int] = {}
+        self.waiting: list[tuple[str, TreeEnded]] = []
+
+    def spawned(self, key: RunKey, pid: int, started_monotonic: float) -> None:
+        self.living[key] = pid
+
+    def ended(self, key: RunKey, is_stop: bool) -> bool:
+        self.living.pop(key, None)
+        return is_stop and self.has_descendants
+
+    def cause_of_kill(self, key: RunKey) -> str:
+        return self.cause
+
+    def act(self, id_: str, effect: EndTree | KillTree) -> None:
+        """Carry out an effect: what lives on its own is left alone until the process itself has ended."""
+        if (id_, effect.run) not in self.living:
+            self.waiting.append((id_, TreeEnded(effect.run, killed=1)))
