@@ -5,6 +5,7 @@ Used by `worker`, in the log thread.
 
 import fcntl
 import os
+import select
 import sys
 import termios
 from collections.abc import Callable
@@ -100,6 +101,7 @@ class Pump:
         self._overheard = overheard
         self._crash_at = crash_at
         self._answer = bytearray(4)
+        self._poll = select.poll()
 
     def waiting(self, fd: int) -> int:
         """The bytes that a FIFO holds."""
@@ -117,9 +119,15 @@ class Pump:
         return max(0, self._move(stream, min(count, at_most)))
 
     def probe(self, stream: Stream) -> int:
-        """Like `move`, but ask an empty FIFO whether anybody can still write to it: if not, CLOSED."""
-        count = self.waiting(stream.fd)
-        return self._move(stream, min(max(count, 1), CHUNK_BYTES))
+        """Like `move`, but ask an empty FIFO whether anybody can still write to it: if not, CLOSED.
+
+        Not by reading: recovery would take what was announced and is not there for read.
+        """
+        self._poll.register(stream.fd, 0)
+        is_closed = bool(self._poll.poll(0))
+        self._poll.unregister(stream.fd)
+        moved = self.move(stream)
+        return CLOSED if is_closed and moved == 0 else moved
 
     def _move(self, stream: Stream, count: int) -> int:
         journal, log = self._journal, stream.log

@@ -69,6 +69,7 @@ def test_a_chunk_goes_its_way_in_order(setting: Setting) -> None:
 def test_an_empty_fifo_moves_nothing_and_is_not_closed(setting: Setting) -> None:
     assert setting.pump.move(setting.stream) == 0
     assert setting.pump.probe(setting.stream) == 0
+    assert "announced" not in setting.steps, "what is announced and not there was read, for all that is known"
 
 
 def test_a_closed_fifo_is_told_after_its_last_bytes(setting: Setting) -> None:
