@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,8 +17,9 @@ from chaos.plan import STOP_WAIT_SECONDS, Blow, Command, Episode, Program, Round
 from chaos.records import Record
 from fleet_api.door import AWAY, TIMED_OUT
 from fleet_api.errors import FleetError
-from real.agent import RealAgent, alive, program
+from real.agent import AGENT, RealAgent, alive, program
 from real.logs import whole_log
+from real.offices import children, is_office
 
 PATIENCE_SECONDS = 20.0
 _ASK_SECONDS = 0.02
@@ -31,12 +32,12 @@ class Chaos(AssertionError):
 class Life:
     """One agent under one plan; a context manager that leaves no process behind."""
 
-    def __init__(self, plan: Episode, folder: Path) -> None:
+    def __init__(self, plan: Episode, folder: Path, command: Sequence[str] = AGENT) -> None:
         self._plan = plan
         self._folder = folder
         self._records = folder / "records"
         self._records.mkdir(parents=True)
-        self._agent = RealAgent(folder / "agent", self._config())
+        self.agent = RealAgent(folder / "agent", self._config(), command=command)
         self._gaps: list[Gap] = []
         self._killed: dict[int, float] = {}
         self._stops: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -50,16 +51,16 @@ class Life:
         """What was done, in order: the facts of a failure."""
 
     def __enter__(self) -> Self:
-        self._agent.start()
-        self._position = {**self._agent.hello()["position"], "sequence": 0}
+        self.agent.start()
+        self._position = {**self.agent.hello()["position"], "sequence": 0}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pid in self._agent.child_pids():
+        for pid in self.agent.child_pids():
             _send(pid, signal.SIGCONT)
-        self._agent.end()
+        self.agent.end()
         for record in records.read(self._records):
             if record.is_alive:
                 _send(record.pid, signal.SIGKILL)
@@ -72,13 +73,13 @@ class Life:
         self.told.append(f"round {number}")
         a_round = self._plan.rounds[number]
         failures: list[BaseException] = []
-        lane = threading.Thread(target=self._guarded, args=(failures, lambda: self._command_all(a_round)))
+        lane = threading.Thread(target=self.guarded, args=(failures, lambda: self._command_all(a_round)))
         lane.start()
-        self._guarded(failures, lambda: self._strike_all(a_round))
+        self.guarded(failures, lambda: self._strike_all(a_round))
         lane.join()
         if failures:
             raise failures[0]
-        self._check(is_final=False, wants_up=number % 5 == 4)
+        self.check(wants_up=number % 5 == 4)
 
     def finish(self) -> None:
         """Stop everything, check the whole, and let the agent leave.
@@ -87,14 +88,14 @@ class Life:
         """
         self.told.append("the end")
         for a_program in self._plan.programs:
-            self._command(Command(0.0, "stop", a_program.name, True))
-        self._check(is_final=True, wants_up=False)
-        keeper = self._agent.keeper
+            self.command(Command(0.0, "stop", a_program.name, True))
+        self.check(is_final=True)
+        keeper = self.agent.keeper
         assert keeper is not None
         keeper.terminate()
         if (code := keeper.wait(PATIENCE_SECONDS)) != 0:
             raise Chaos(f"the agent left with {code}")
-        self._agent.keeper = None
+        self.agent.keeper = None
 
     # ------------------------------------------------------------ the plan
 
@@ -128,9 +129,13 @@ class Life:
     def _command_all(self, a_round: Round) -> None:
         for command in a_round.commands:
             time.sleep(command.pause)
-            self._command(command)
+            self.command(command)
 
-    def _command(self, command: Command) -> None:
+    def command(self, command: Command) -> None:
+        """Ask, as often as it takes to be answered; the answer counts from then on.
+
+        Raises: Chaos.
+        """
         begun = time.monotonic()
         self._note(f"{command.verb} {command.program} {command.signal}{' wait' if command.wait else ''}")
         if command.verb == "tail":
@@ -141,7 +146,7 @@ class Life:
         if command.verb in ("stop", "restart"):
             self._stops[command.program].append((begun, float("inf")))
         answer = self._patiently(
-            lambda: self._agent.operate(
+            lambda: self.agent.operate(
                 command.verb, command.program, wait=command.wait, key=key, sig=command.signal
             )
         )
@@ -170,7 +175,7 @@ class Life:
         wanted = next(a_program for a_program in self._plan.programs if a_program.name == name)
         if not self._log(wanted, 1).exists():
             return
-        with self._agent.door() as door:
+        with self.agent.door() as door:
             answer, fds = door.request_with_fds("open_log", process=name, stream="stdout", timeout_seconds=10)
         try:
             told = b"".join(_read_all(fd) for fd in fds)
@@ -197,9 +202,10 @@ class Life:
     def _strike_all(self, a_round: Round) -> None:
         for blow in a_round.blows:
             time.sleep(blow.pause)
-            self._strike(blow)
+            self.strike(blow)
 
-    def _strike(self, blow: Blow) -> None:
+    def strike(self, blow: Blow) -> None:
+        """Carry out a blow, and start the agent again where that ended it."""
         self._note(f"{blow.what} {' '.join(blow.targets)}")
         if blow.what == "child":
             for record in records.read(self._records):
@@ -207,9 +213,7 @@ class Life:
                     self._killed[record.pid] = time.monotonic()
                     _send(record.pid, signal.SIGKILL)
             return
-        keeper = self._agent.keeper
-        assert keeper is not None
-        pids = [pid for target in blow.targets for pid in self._office(target)]
+        pids = [pid for target in blow.targets for pid in self.office(target)]
         if blow.what == "freeze":
             for pid in pids:
                 _send(pid, signal.SIGSTOP)
@@ -219,30 +223,37 @@ class Life:
             return
         begin = time.monotonic()
         for pid in pids:
-            _send(pid, signal.SIGKILL)
+            _send(pid, signal.SIGUSR1 if blow.what == "detach" else signal.SIGKILL)
         if "keeper" in blow.targets:
-            keeper.wait()
-            time.sleep(blow.seconds)
-            self._agent.start()
-            self._gaps.append(Gap(begin, time.monotonic()))
-            self._note("the agent is up again")
+            self.start_again(begin, blow.seconds)
 
-    def _office(self, name: str) -> Iterator[int]:
-        assert self._agent.keeper is not None
-        keeper = self._agent.keeper.pid
-        if name == "keeper":
-            yield keeper
-            return
-        with contextlib.suppress(OSError):
-            children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text()
-            for pid in map(int, children.split()):
-                with contextlib.suppress(OSError):
-                    if f"/{name}/main.py".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                        yield pid
+    def start_again(self, begin: float, pause: float = 0.0) -> None:
+        """Wait until the keeper has ended, as it did from `begin` on, and start another after a pause."""
+        assert self.agent.keeper is not None
+        self.agent.keeper.wait(PATIENCE_SECONDS)
+        time.sleep(pause)
+        self.agent.launch()
+        self.wait_up(begin)
+
+    def wait_up(self, begin: float) -> None:
+        """Wait until the agent answers that has been started after a time without one."""
+        self.agent.wait_up()
+        self._gaps.append(Gap(begin, time.monotonic()))
+        self._note("the agent is up again")
+
+    def office(self, name: str) -> list[int]:
+        """The pids of keeper, supervisor or gateway; more than one gateway while one replaces another."""
+        assert self.agent.keeper is not None
+        keeper = self.agent.keeper.pid
+        return [keeper] if name == "keeper" else [pid for pid in children(keeper) if is_office(pid, name)]
 
     # ------------------------------------------------------------ checks
 
-    def _check(self, is_final: bool, wants_up: bool) -> None:
+    def check(self, is_final: bool = False, wants_up: bool = False) -> None:
+        """See that all is as it must be, once it has settled. `wants_up`: what is kept up is up again.
+
+        Raises: Chaos.
+        """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             found = self._look()
@@ -261,11 +272,11 @@ class Life:
     def _unsettled(self, found: list[Record], deeds: Deeds, is_final: bool, wants_up: bool) -> list[str]:
         for wanted in self._plan.programs:
             for stream in (1, 2):
-                log = whole_log(self._log(wanted, stream)).decode()
+                log = whole_log(self._log(wanted, stream)).decode(errors="backslashreplace")
                 problems = oracle.lines(wanted.name, log, stream, found, deeds, is_final)
                 if problems:
                     return problems
-        rows = list(self._patiently(lambda: self._agent.ask("status", terms=[]))["processes"])
+        rows = list(self._patiently(lambda: self.agent.ask("status", terms=[]))["processes"])
         self._patiently(self._hear)
         stopped = [name for name, is_stopped in self._is_stopped.items() if is_stopped]
         kept_up = [
@@ -298,10 +309,10 @@ class Life:
 
     def _hear(self) -> None:
         """Take the events that have come since the last time."""
-        end = self._agent.hello()["position"]["sequence"]
+        end = self.agent.hello()["position"]["sequence"]
         if self._position["sequence"] >= end:
             return
-        with self._agent.door() as door:
+        with self.agent.door() as door:
             for item, _ in door.stream("watch", after=self._position, timeout_seconds=10):
                 if "gap" in item:
                     raise Chaos(f"events are lost: {item}")
@@ -313,7 +324,8 @@ class Life:
                 if event["sequence"] >= end:
                     return
 
-    def _guarded(self, failures: list[BaseException], act: Callable[[], None]) -> None:
+    def guarded(self, failures: list[BaseException], act: Callable[[], None]) -> None:
+        """Act, and keep what it raised."""
         try:
             act()
         except BaseException as error:
@@ -325,7 +337,7 @@ class Life:
     def facts(self) -> str:
         """What was done last, and all that is known of the runs."""
         runs = "\n".join(map(str, records.read(self._records)))
-        return "\n".join(self.told[-60:]) + f"\n{runs}\n{self._agent.said()[-3000:]}"
+        return "\n".join(self.told[-60:]) + f"\n{runs}\n{self.agent.said()[-3000:]}"
 
 
 def _send(pid: int, number: int) -> None:

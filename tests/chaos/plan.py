@@ -8,7 +8,7 @@ import random
 from typing import NamedTuple
 
 ROUNDS_PER_EPISODE = 25
-KINDS = ("long", "long", "short", "flash", "quiet", "stubborn", "forks")
+KINDS = ("long", "loud", "short", "flash", "quiet", "stubborn", "forks")
 OFFICES = ("keeper", "supervisor", "gateway")
 STOP_WAIT_SECONDS = 1
 
@@ -37,8 +37,8 @@ class Command(NamedTuple):
 class Blow(NamedTuple):
     """SIGKILL (`kill`) or SIGSTOP for `seconds` (`freeze`) to offices, or SIGKILL to a program (`child`).
 
-    `pause` seconds after the blow before; where the keeper was killed, the agent is started again after
-    `seconds`.
+    `pause` seconds after the blow before. Where the keeper was killed, or asked to `detach`, the agent is
+    started again after `seconds`.
     """
 
     pause: float
@@ -102,9 +102,11 @@ def _command(dice: random.Random, names: list[str]) -> Command:
 
 def _blow(dice: random.Random, names: list[str], has_gateway: bool) -> Blow:
     pause = dice.choice((0.0, 0.01, 0.05, 0.2, 0.4)) * dice.random()
-    what = dice.choice(("kill", "kill", "kill", "kill", "freeze", "child"))
+    what = dice.choice(("kill", "kill", "kill", "kill", "freeze", "child", "detach"))
     if what == "child":
         return Blow(pause, what, (dice.choice(names),))
+    if what == "detach":
+        return Blow(pause, what, ("keeper",), 0.1 * dice.random())
     offices = OFFICES if has_gateway else OFFICES[:2]
     count = 1 if what == "freeze" else dice.choice((1, 1, 1, 2, len(offices)))
     targets = tuple(dice.sample(offices, count))

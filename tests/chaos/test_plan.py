@@ -22,4 +22,5 @@ def test_everything_happens() -> None:
     blows = {(blow.what, *sorted(blow.targets)) for a_round in rounds for blow in a_round.blows}
     pairs = {("kill", *sorted((one, other))) for one in OFFICES for other in OFFICES if one != other}
     assert pairs | {("kill", office) for office in OFFICES} | {("kill", *sorted(OFFICES))} <= blows
+    assert ("detach", "keeper") in blows
     assert {("freeze", office) for office in OFFICES} <= blows

@@ -20,7 +20,6 @@ COUNTS = struct.Struct("=q")
 CLOCK = struct.Struct("=d")
 OUT, ERR, TERMS, OTHERS, INTENT, VALUE, FAILED = (8 * index for index in range(2, 9))
 LAST = 80
-KINDS = ("long", "short", "flash", "quiet", "stubborn", "forks")
 
 
 class Dice:
@@ -114,7 +113,7 @@ def main() -> None:
         if life.is_told and kind != "stubborn":
             life.end(1, dice.below(3))
         if kind != "quiet":
-            for _ in range(1 + (dice.below(30) if dice.below(12) == 0 else 0)):
+            for _ in range(1 + (dice.below(30) if kind == "loud" or dice.below(12) == 0 else 0)):
                 life.say(1 + dice.below(2))
         time.sleep((0.001, 0.004, 0.01, 0.02)[dice.below(4)])
     if dice.below(3) == 0:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +27,14 @@ def program(name: str, *arguments: object) -> str:
 class RealAgent:
     """Starts, watches and ends one agent; a context manager that leaves no process behind."""
 
-    def __init__(self, folder: Path, config: str, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        environ: dict[str, str] | None = None,
+        command: Sequence[str] = AGENT,
+    ) -> None:
+        self._command = command
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "agent.conf"
@@ -68,7 +75,7 @@ class RealAgent:
         """Start the agent."""
         with self._stderr.open("ab") as stderr:
             self.keeper = subprocess.Popen(
-                [*AGENT, "run", "-c", str(self.config), "--state-dir", str(self.state_dir)],
+                [*self._command, "run", "-c", str(self.config), "--state-dir", str(self.state_dir)],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
