@@ -69,7 +69,7 @@ _passed = 0
 
 
 def main() -> int:
-    role = {"run": "keeper"}.get(sys.argv[1], sys.argv[1])
+    role = {"run": "keeper", "succeed": "keeper"}.get(sys.argv[1], sys.argv[1])
     module = importlib.import_module({"keeper": "fleet_agent.main"}.get(role, f"fleet_agent.{role}.main"))
     for place in PLACES[role]:
         lay(role, place)
@@ -78,8 +78,15 @@ def main() -> int:
     run: Any = importlib.import_module("fleet_agent.commands.run")
     offices: Any = importlib.import_module("fleet_agent.keeper.offices")
     offices.YOUNG_SECONDS = 0.0
-    plain = run.supervisor_argv
-    run.supervisor_argv = lambda *words: [sys.executable, "-P", __file__, "supervisor", *plain(*words)[3:]]
+    plain = run.version_of
+
+    def version_of(*words: str) -> Any:
+        version = plain(*words)
+        supervisor = [sys.executable, "-P", __file__, "supervisor", *version.supervisor[3:]]
+        keeper = [sys.executable, "-P", __file__, *version.keeper[3:]]
+        return version._replace(supervisor=supervisor, keeper=keeper)
+
+    run.version_of = version_of
     return int(module.main(sys.argv[1:]))
 
 
