@@ -9,7 +9,7 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.stamp
 export PYTHON
 
-.PHONY: help demo test check lint types imports pure proto proto-release chaos bench lock clean
+.PHONY: help demo test hosts check lint types imports pure proto proto-release chaos bench lock clean
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -23,6 +23,9 @@ demo: $(STAMP) ## a controller and five agents on this machine; ONCE=1 shows, ch
 
 test: check ## check, then every test; as root once more as a plain user
 	@.ci/test $(VENV)
+
+hosts: $(STAMP) ## the agent under a real systemd: boots a Debian host, as root (systemd-nspawn, debootstrap)
+	@FLEET_TEST_HOSTS=1 $(PY) -m pytest -q tests/hosts
 
 check: $(STAMP) ## lint, types, imports and pure tests: seconds
 	@$(MAKE) --no-print-directory -j2 --output-sync=target lint types imports pure
