@@ -21,6 +21,7 @@ usage: fleet-agent COMMAND [OPTION...]
   pid                               print the agent's pid; its exit code says whether it answers
   unit [-c FILE]                    print a systemd unit for this installation
   init-script [-c FILE]             print an init script for hosts without systemd
+  upgrade [--to VENV]               have another version take over from the agent that runs
   trial                             tell whether this version could take over from an agent that runs
   version                           print the version
   help                              print this
@@ -59,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fleet_agent.commands import install  # noqa: PLC0415
 
         return install.run(command, words[1:], os.environ)
+    if command == "upgrade":
+        from fleet_agent.commands import upgrade  # noqa: PLC0415
+
+        return upgrade.run(words[1:], os.environ)
     if command == "trial":
         from fleet_agent.commands import trial  # noqa: PLC0415
 

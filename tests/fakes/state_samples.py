@@ -21,7 +21,7 @@ from fleet_agent.core.model import (
     Timer,
     TimerKind,
 )
-from fleet_agent.formats.table import ACTIVE, DESIRES, ENDPOINT, EPOCHS, PORT
+from fleet_agent.formats.table import ACTIVE, DESIRES, ENDPOINT, EPOCHS, PORT, UPGRADE
 from fleet_agent.keeper import succession
 from fleet_agent.keeper.handover import Version
 from fleet_agent.keeper.run_records import Run, RunRecords, stem_of
@@ -33,6 +33,7 @@ from fleet_agent.supervisor.journal import Change, Journal, replay
 from fleet_agent.supervisor.logs import inflight
 from fleet_agent.supervisor.logs.sidecar import Record, Segment, Sidecars
 from fleet_agent.supervisor.results import Results
+from fleet_agent.supervisor.upgrading import Upgrade
 
 
 class Sample(NamedTuple):
@@ -273,7 +274,21 @@ def _read_endpoint(folder: Path) -> Any:
     return ENDPOINT.load(json.loads((folder / "endpoint.json").read_text()))
 
 
+def _write_upgrade(folder: Path, version: int) -> None:
+    (folder / "upgrade.json").write_text(json.dumps(UPGRADE.dump(LAST_UPGRADE.to_state(), version)))
+
+
+def _read_upgrade(folder: Path) -> Any:
+    return Upgrade.from_state(UPGRADE.load(json.loads((folder / "upgrade.json").read_text())))
+
+
+LAST_UPGRADE = Upgrade(
+    "u1", "1.0", "1.1", "/opt/new/bin/python", "ann", True, 1790000000.0, "failed", "it died", 1790000001.5
+)
+
+
 SAMPLES = {
+    "upgrade": Sample(LAST_UPGRADE, _write_upgrade, _read_upgrade),
     "run_record": Sample(_run().to_state(), _write_run_record, _read_run_record),
     "handover": Sample(_succession().to_state(), _write_handover, _read_handover),
     "journal": Sample(

@@ -24,6 +24,7 @@ class Options(NamedTuple):
 
     configuration: str = ""
     state_dir: str = ""
+    to: str = ""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

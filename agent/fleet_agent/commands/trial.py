@@ -14,6 +14,7 @@ from fleet_api.errors import BadRequest, FleetError
 from fleet_api.paths import AgentPaths, agent_paths
 from fleet_api.version import VERSION
 
+from fleet_agent.commands.run import version_of
 from fleet_agent.config.load import load
 from fleet_agent.core.upgrade import Report
 from fleet_agent.formats.held import RUN_RECORD
@@ -56,6 +57,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         sys.stderr.write(f"fleet-agent trial: {error.message}\n{USAGE}")
         return BAD_USE
     report = examine(paths, configuration, environ)
+    version = version_of(sys.executable, os.path.abspath(configuration), state_dir)
+    report = report._replace(supervisor_argv=tuple(version.supervisor), keeper_argv=tuple(version.keeper))
     sys.stdout.write(json.dumps(report.to_state()) + "\n")
     return CANNOT if report.problems else GOOD
 

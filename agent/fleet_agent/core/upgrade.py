@@ -21,7 +21,8 @@ class Known(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The result of a trial. `keeper` is the fingerprint of that version's keeper.
+    """The result of a trial. `keeper` is the fingerprint of that version's keeper; the `argv` tell how its
+    programs are started in the place of those that run.
 
     `problems` forbid the change, `notes` do not; both are sentences.
     """
@@ -33,6 +34,8 @@ class Report(NamedTuple):
     keeper: str
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    supervisor_argv: tuple[str, ...] = ()
+    keeper_argv: tuple[str, ...] = ()
 
     def to_state(self) -> State:
         """As the trial prints it."""
@@ -40,8 +43,7 @@ class Report(NamedTuple):
             name: {"reads": list(known.reads), "writes": known.writes, "found": list(known.found)}
             for name, known in self.formats.items()
         }
-        lists = {"problems": list(self.problems), "notes": list(self.notes)}
-        return {**self._asdict(), "formats": formats, **lists}
+        return {**self._asdict(), "formats": formats}
 
     @classmethod
     def from_state(cls, state: Any) -> "Report":
@@ -59,8 +61,10 @@ class Report(NamedTuple):
             api_level=int(state["api_level"]),
             formats=formats,
             keeper=str(state["keeper"]),
-            problems=tuple(str(problem) for problem in state["problems"]),
-            notes=tuple(str(note) for note in state.get("notes", ())),
+            supervisor_argv=_words(state["supervisor_argv"]),
+            keeper_argv=_words(state["keeper_argv"]),
+            problems=_words(state["problems"]),
+            notes=_words(state.get("notes", ())),
         )
 
 
@@ -98,6 +102,10 @@ def plan(report: Report, formats: Mapping[str, Format] = FORMATS) -> Plan:
     if not rewrite and not refusals:
         refusals.extend(report.problems)
     return Plan({} if refusals else rewrite, tuple(refusals))
+
+
+def _words(values: Any) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)
 
 
 def _numbers(values: Any) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ EPOCHS = Format("epochs", "the file of controllers' epochs")
 DESIRES = Format("desires", "the file of what operators stopped or disabled")
 SIDECAR = Format("sidecar", "the record of a log")
 IN_FLIGHT = Format("in_flight", "the in-flight journal")
+UPGRADE = Format("upgrade", "the record of the last upgrade", is_vital=False)
 PORT = Format("port", "the number of the port", is_vital=False)
 ENDPOINT = Format("endpoint", "the announcement of the addresses", is_vital=False)
 
@@ -23,6 +24,7 @@ _ALL = (
     DESIRES,
     SIDECAR,
     IN_FLIGHT,
+    UPGRADE,
     PORT,
     ENDPOINT,
 )

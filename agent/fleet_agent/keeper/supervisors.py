@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from fleet_agent.keeper import offices, procfs
+from fleet_agent.keeper.fingerprint import fingerprint
 from fleet_agent.keeper.folders import Locks
 from fleet_agent.keeper.handover import READY_SECONDS, Action, Event, Handover, Stage, Version
 from fleet_agent.keeper.holding import Holding
@@ -49,6 +50,8 @@ class Supervisors:
         self._epoll = epoll
         self._holding = holding
         self._boot_id = procfs.boot_id()
+        # Now: the files may be replaced while we run.
+        self._fingerprint = fingerprint()
         self._handover: Handover | None = None
 
     @property
@@ -110,6 +113,7 @@ class Supervisors:
             self.upgrade,
             self.reverted,
             heeds_calls=True,
+            fingerprint=self._fingerprint,
         )
         kept = [(messages.Kept(name, note), fd) for name, (fd, note) in self.kept.items()]
         self.link = SupervisorLink(ours, self._epoll, hello, kept, self._holding)
@@ -136,7 +140,7 @@ class Supervisors:
         """It serves."""
         self.life.ready()
         self.due.pop("unready", None)
-        self.upgrade = self.reverted = ""
+        self.reverted = ""
 
     def ended(self) -> list[Received]:
         """Note the end of the present one; what it said before that is yet to be carried out."""

@@ -127,12 +127,13 @@ class Hello(NamedTuple):
     supervisor_number: int
     # Requests that came by signal and have not been answered by an end: see Asked.what.
     asked: list[str]
-    # The upgrade that this supervisor was started for, or that ended with this one being started again
-    # for the reason in `reverted`.
+    # The last upgrade that was begun; `reverted`: why the version before it is back.
     upgrade: str = ""
     reverted: str = ""
     # Whether Call is answered.
     heeds_calls: bool = False
+    # Tells this keeper's code from another's.
+    fingerprint: str = ""
 
 
 class Kept(NamedTuple):

@@ -27,7 +27,7 @@ class ActiveConfig:
     def __init__(
         self, path: str, runtime: str, environ: Mapping[str, str], host_name: str, new_id: Callable[[], str]
     ) -> None:
-        self._path = path
+        self.path = path
         self._active = os.path.join(runtime, "active.json")
         self._environ = environ
         self._host_name = host_name
@@ -44,11 +44,11 @@ class ActiveConfig:
         kept = self._kept()
         if goes_on and kept is not None:
             return kept
-        loaded = load(self._path, self._environ, host_name=self._host_name)
+        loaded = load(self.path, self._environ, host_name=self._host_name)
         for problem in loaded.problems:
             print(problem, file=sys.stderr)  # noqa: T201
         if loaded.config is None and has_children and kept is not None:
-            words = f"fleet-agent: {self._path} cannot be used; going on with what was in force"
+            words = f"fleet-agent: {self.path} cannot be used; going on with what was in force"
             print(words, file=sys.stderr)  # noqa: T201
             return kept
         if loaded.config is None:

@@ -26,11 +26,15 @@ from fleet_agent.link.messages import (
     GatewayStarted,
     Hello,
     Here,
+    Keep,
+    Kept,
     Leave,
     Message,
     Ping,
     Pong,
+    Prepared,
     Ready,
+    ReplaceFailed,
     SendSignal,
     Settled,
     SignalFailed,
@@ -38,6 +42,7 @@ from fleet_agent.link.messages import (
     SpawnFailed,
     ToKeeper,
     WriteAs,
+    Yield,
 )
 from fleet_agent.supervisor import resuming, spawning, stalls
 from fleet_agent.supervisor.active import ActiveConfig
@@ -45,7 +50,7 @@ from fleet_agent.supervisor.announcement import Announcement
 from fleet_agent.supervisor.aside import AsideThread
 from fleet_agent.supervisor.children import Children, Found
 from fleet_agent.supervisor.desires import Desires
-from fleet_agent.supervisor.door import Door
+from fleet_agent.supervisor.door import Door, KeptSocket
 from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways
 from fleet_agent.supervisor.journal import Change, Journal
@@ -63,6 +68,7 @@ from fleet_agent.supervisor.shutdown import Shutdown
 from fleet_agent.supervisor.stalls import Stalls
 from fleet_agent.supervisor.trees.trees import Trees, agent_mark
 from fleet_agent.supervisor.troubles import Troubles
+from fleet_agent.supervisor.upgrading import Place, Upgrading
 from fleet_agent.supervisor.watching import Watching
 
 LOG_DRAIN_SECONDS = 5.0
@@ -75,6 +81,8 @@ class World(NamedTuple):
     new_id: Callable[[], str]
     environ: Mapping[str, str]
     host_name: str
+    # As the command line names it; empty where it does not.
+    state_dir: str
 
 
 class Agent:
@@ -93,13 +101,16 @@ class Agent:
         self._paths = paths
         self._active = active
         self._link = KeeperLink(loop, link_fd, self._on_message, self._on_keeper_end)
+        self._kept: dict[str, KeptSocket] = {}
         self._found: list[Found] = []
         self._hello: Hello | None = None
         self._shutdown: Shutdown | None = None
         self._door: Door | None = None
         self._troubles = Troubles(loop, world.clock, self._warn)
         self._keeper_pulse = KeeperPulse(loop, lambda: self._link.send(Call()), self._troubles)
+        self._is_followed = False
         self.has_begun = False
+        self._send(Prepared())
 
     # ------------------------------------------------------------------ from the keeper
 
@@ -108,6 +119,8 @@ class Agent:
             case Hello():
                 self._hello = message
                 self._keeper_pulse.is_heeded = message.heeds_calls
+            case Kept():
+                self._kept[message.name] = KeptSocket(fds[0], message.note)
             case Child():
                 self._found.append(Found(message, dict(zip(message.streams, fds, strict=False))))
             case Begin():
@@ -129,6 +142,12 @@ class Agent:
                     self._gateways.on_ended(message, self._loop.now())
             case Here():
                 self._keeper_pulse.answered()
+            case Yield():
+                self._inform("giving way to the next version")
+                self._is_followed = True
+                self._loop.stop()
+            case ReplaceFailed():
+                self._upgrading.failed(message)
             case Asked():
                 self._on_asked(message.what, message.signal)
             case Ping():
@@ -145,7 +164,9 @@ class Agent:
     def close(self) -> None:
         """Take away what nobody may find any more, and write what is left to write."""
         if self.has_begun:
-            if self._door is not None:
+            if self._door is not None and self._is_followed:
+                self._door.leave()
+            elif self._door is not None:
                 self._door.close()
             self._gateways.close()
             self._logs.stop(LOG_DRAIN_SECONDS)
@@ -194,9 +215,12 @@ class Agent:
             self._requests,
             self._warn,
             self._troubles.about("door", self._paths.door),
+            self._kept.get("door"),
+            self._keep_door,
         )
         self._announcement.make(self._gateways.address)
         self._gateways.open(self._requests)
+        self._upgrading.resume(hello)
         if "stop" in hello.asked:
             self._on_asked("stop", "SIGTERM")
         else:
@@ -285,6 +309,18 @@ class Agent:
             self._warn,
             lambda: self._announcement.tell_address(self._gateways.address),
         )
+        self._upgrading = Upgrading(
+            self._loop,
+            os.path.join(self._paths.runtime, "upgrade.json"),
+            Place(self._active.path, self._world.state_dir),
+            VERSION,
+            hello.fingerprint,
+            self._world.environ,
+            lambda: clock().wall,
+            self._send,
+            self.write_as,
+            self._inform,
+        )
         self._requests = Requests(
             self._roster,
             operations,
@@ -297,8 +333,12 @@ class Agent:
             self._troubles,
             self._stalls,
             self._keeper_pulse.owes,
+            self._upgrading,
             self._refuse_changes,
         )
+
+    def _keep_door(self, fd: int, note: str) -> None:
+        self._link.send(Keep("door", note), [fd])
 
     def _refuse_changes(self) -> str:
         return "the agent is stopping everything" if self._shutdown else ""

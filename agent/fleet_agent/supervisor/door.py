@@ -5,6 +5,7 @@ import os
 import pwd
 import socket
 from collections.abc import Callable
+from typing import NamedTuple
 
 from fleet_api.errors import Denied
 from fleet_api.frames import encode
@@ -20,6 +21,13 @@ MAX_SESSIONS = 256
 ACCEPT_PAUSE_SECONDS = 1.0
 
 
+class KeptSocket(NamedTuple):
+    """A listening socket that the keeper held, and what was noted with it."""
+
+    fd: int
+    note: str
+
+
 class Door:
     """Owns the listening socket and the sessions that came through it."""
 
@@ -30,8 +38,13 @@ class Door:
         handler: Handler,
         tell: Callable[[str], None],
         report: Callable[[str], None],
+        kept: KeptSocket | None,
+        keep: Callable[[int, str], None],
     ) -> None:
-        """`tell` takes lines for the activity log, `report` why no connection can be taken ("": it can)."""
+        """`tell` takes lines for the activity log, `report` why no connection can be taken ("": it can).
+
+        `kept` is the socket of an earlier supervisor; `keep` has one held for the next.
+        """
         self._loop = loop
         self._path = path
         self._handler = handler
@@ -40,15 +53,26 @@ class Door:
         self._is_failing = False
         # In the order of their arrival.
         self._sessions: dict[Session, None] = {}
-        self._socket = _listen(path)
+        if kept is not None and kept.note == _identity(path):
+            # Whoever has knocked meanwhile still waits there.
+            self._socket = socket.socket(fileno=kept.fd)
+        else:
+            if kept is not None:
+                os.close(kept.fd)
+            self._socket = _listen(path)
+            keep(self._socket.fileno(), _identity(path))
         loop.watch(self._socket.fileno(), self._accept)
 
-    def close(self) -> None:
-        """End all sessions and take the socket away."""
+    def leave(self) -> None:
+        """End all sessions; whoever knocks from now on waits for the next supervisor."""
         self._loop.forget(self._socket.fileno())
         self._socket.close()
         for session in tuple(self._sessions):
             session.close()
+
+    def close(self) -> None:
+        """End all sessions and take the socket away."""
+        self.leave()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
 
@@ -115,6 +139,15 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def _identity(path: str) -> str:
+    """What tells the socket at `path` from one that was put in its place; empty when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}:{found.st_ctime_ns}"
 
 
 def _listen(path: str) -> socket.socket:

@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
         new_id=lambda: os.urandom(8).hex(),
         environ=os.environ,
         host_name=socket.gethostname(),
+        state_dir=options.get("--state-dir", ""),
     )
     active = ActiveConfig(options["--config"], paths.runtime, world.environ, world.host_name, world.new_id)
     loop = Loop(time.monotonic)

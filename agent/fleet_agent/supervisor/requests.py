@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fleet_api.errors import BadRequest, Conflict, Denied, NotFound, Unavailable, from_wire
+from fleet_api.errors import BadRequest, Conflict, Denied, FleetError, NotFound, Unavailable, from_wire
 from fleet_api.frames import Frame
 from fleet_api.rows import TroubleRow
 from fleet_api.selection import Selection, select
@@ -21,10 +21,11 @@ from fleet_agent.supervisor.rows import to_row
 from fleet_agent.supervisor.sessions import Session, flag, shown, text, texts
 from fleet_agent.supervisor.stalls import Stalls
 from fleet_agent.supervisor.troubles import Troubles
+from fleet_agent.supervisor.upgrading import Upgrading
 from fleet_agent.supervisor.watching import Watching
 
 API_LEVEL = 2
-FEATURES = ["operate", "watch", "read_log", "operation_by_key", "desires"]
+FEATURES = ["operate", "watch", "read_log", "operation_by_key", "desires", "upgrade"]
 STREAMS = ("stdout", "stderr")
 MAX_TERMS = 10_000
 MAX_PATTERNS = 100
@@ -69,6 +70,7 @@ class Requests:
         troubles: Troubles,
         stalls: Stalls,
         keeper_owes: Callable[[], float],
+        upgrading: Upgrading,
         refuse_changes: Callable[[], str],
     ) -> None:
         self._roster = roster
@@ -82,6 +84,7 @@ class Requests:
         self._troubles = troubles
         self._stalls = stalls
         self._keeper_owes = keeper_owes
+        self._upgrading = upgrading
         self._refuse_changes = refuse_changes
         self._log_requests: dict[int, _LogRequest] = {}
         self._log_number = 0
@@ -96,6 +99,8 @@ class Requests:
             "follow_log": self._follow_log,
             "configure": self._configure,
             "serving": self._serving,
+            "upgrade": self._upgrade,
+            "upgrade_result": self._upgrade_result,
         }
 
     def handle(self, session: Session, number: int, verb: str, arguments: Frame) -> None:
@@ -214,13 +219,9 @@ class Requests:
         if verb is Verb.SIGNAL:
             signal_number = to_signal(text(arguments, "signal"))
         wait, at_once = flag(arguments, "wait", default=True), flag(arguments, "now", default=False)
-        context = arguments.get("context")
-        if context is None:
-            context = {}
-        if not isinstance(context, dict):
-            raise BadRequest("BAD_ARGUMENT", f"`context` is {shown(context)}; an object is expected")
+        context = _context(arguments)
         operation_id, key = _line(context, "operation_id"), _line(context, "key")
-        actor, reason = _line(context, "actor"), _line(context, "reason", MAX_REASON)
+        actor, reason = _actor(session, context), _line(context, "reason", MAX_REASON)
         fleet_id = _line(context, "fleet_id")
         selection = self._select(terms)
         # Last: a change that is refused for another reason claims nothing.
@@ -228,8 +229,7 @@ class Requests:
         return Request(
             operation_id=operation_id,
             key=key,
-            # Only the gateway may speak for somebody else: it has checked a certificate.
-            actor=(actor if session.is_gateway else "") or session.actor,
+            actor=actor,
             reason=reason,
             verb=verb,
             signal=signal_number,
@@ -241,6 +241,30 @@ class Requests:
 
     def _operation(self, session: Session, number: int, arguments: Frame) -> None:
         session.answer(number, self._operations.result(_line(arguments, "key")))
+
+    def _upgrade(self, session: Session, number: int, arguments: Frame) -> None:
+        refusal = self._refuse_changes()
+        if refusal:
+            raise Conflict("SHUTTING_DOWN", refusal, "wait until the agent runs again")
+        context = _context(arguments)
+        id_, python, actor = _line(context, "key"), text(arguments, "python"), _actor(session, context)
+        self._epochs.check(_line(context, "fleet_id"), context.get("epoch", 0))
+        if not id_:
+            raise BadRequest(
+                "KEY_MISSING", "an upgrade needs an idempotency key, to be asked for by it later"
+            )
+
+        def answer(outcome: dict[str, Any] | FleetError) -> None:
+            if isinstance(outcome, FleetError):
+                session.fail(number, outcome)
+            else:
+                session.answer(number, outcome)
+
+        session.begin_stream(number, lambda: None)
+        self._upgrading.begin(id_, python, actor, answer)
+
+    def _upgrade_result(self, session: Session, number: int, arguments: Frame) -> None:
+        session.answer(number, self._upgrading.result(_line(arguments, "key")))
 
     def _watch(self, session: Session, number: int, arguments: Frame) -> None:
         self._watching.begin(session, number, arguments.get("after"))
@@ -334,6 +358,21 @@ def _check_gateway(session: Session) -> None:
 
 def _ids(selection: Selection) -> list[str]:
     return [f"{group}:{name}" for group, name in selection.matched]
+
+
+def _context(arguments: Frame) -> dict[str, Any]:
+    context = arguments.get("context")
+    if context is None:
+        return {}
+    if not isinstance(context, dict):
+        raise BadRequest("BAD_ARGUMENT", f"`context` is {shown(context)}; an object is expected")
+    return context
+
+
+def _actor(session: Session, context: dict[str, Any]) -> str:
+    # Only the gateway may speak for somebody else: it has checked a certificate.
+    actor = _line(context, "actor")
+    return (actor if session.is_gateway else "") or session.actor
 
 
 def _line(arguments: Frame, key: str, longest: int = MAX_WORD) -> str:

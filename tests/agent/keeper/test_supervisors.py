@@ -124,7 +124,7 @@ def test_one_that_dies_young_is_taken_back(keeper: SupervisedKeeper, with_keeper
     following.kill()
     back = keeper.accept(begin=False)
     hello = introduced(back)
-    assert hello.upgrade == ""
+    assert hello.upgrade == "u1"
     assert "the supervisor of the new version ended after" in hello.reverted
     assert "-IS" in cmdline(back.pid)
     assert is_alive(child.pid)

@@ -37,7 +37,15 @@ class World:
         self.said: list[str] = []
         self.reported: list[str] = []
         self.loop = Loop(time.monotonic)
-        self.door = Door(self.loop, str(self.path), Handler(), self.said.append, self.reported.append)
+        self.door = Door(
+            self.loop,
+            str(self.path),
+            Handler(),
+            self.said.append,
+            self.reported.append,
+            None,
+            lambda *_: None,
+        )
         self.clients: list[RudeClient] = []
 
     def knock(self) -> RudeClient:
@@ -193,7 +201,15 @@ def test_closing_ends_all_sessions_and_takes_the_socket_away(world: World) -> No
     world.door.close()
     client.wait_for_end()
     assert not world.path.exists()
-    world.door = Door(world.loop, str(world.path), Handler(), world.said.append, world.reported.append)
+    world.door = Door(
+        world.loop,
+        str(world.path),
+        Handler(),
+        world.said.append,
+        world.reported.append,
+        None,
+        lambda *_: None,
+    )
 
 
 def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,9 +26,27 @@ from fleet_agent.supervisor.results import Results
 from fleet_agent.supervisor.sessions import Session
 from fleet_agent.supervisor.stalls import Stalls
 from fleet_agent.supervisor.troubles import Troubles
+from fleet_agent.supervisor.upgrading import Upgrading
 from fleet_agent.supervisor.watching import Watching
-from fleet_api.errors import NotFound
+from fleet_api.errors import Conflict, NotFound
 from fleet_api.frames import Frame
+
+
+class AskedUpgrades:
+    """What was asked of upgrading; the first is about to happen, others are refused."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+
+    def begin(self, id_: str, python: str, actor: str, answer: Callable[[Any], None]) -> None:
+        self.asked.append((id_, python, actor))
+        if len(self.asked) == 1:
+            answer({"id": id_, "result": "switching"})
+        else:
+            answer(Conflict("UPGRADE_REFUSED", "no"))
+
+    def result(self, id_: str) -> dict[str, Any]:
+        return {"id": id_, "result": "done"}
 
 
 class AskedLogs:
@@ -64,6 +82,7 @@ class World(SmallRoster):
             self.roster, results, self.desires, lambda: self.now, watching.position, lambda: self.refusal
         )
         self.logs = AskedLogs()
+        self.upgrading = AskedUpgrades()
         self.turns = Loop(time.monotonic)
         self.troubles = Troubles(self.turns, lambda: self.now, print)
         self.busy = 0.0, ""
@@ -83,6 +102,7 @@ class World(SmallRoster):
             self.troubles,
             Stalls(self.turns, lambda _: self.busy, self.troubles),
             lambda: self.keeper_owes,
+            cast(Upgrading, self.upgrading),
             lambda: self.refusal,
         )
         ours, theirs = socket.socketpair()
@@ -489,3 +509,22 @@ def test_no_log_is_promised_while_its_disk_stalls(tmp_path: Path) -> None:
     assert "stalls at /srv/web.log" in error["message"]
     (trouble,) = world.ask("status")["ok"]["troubles"]
     assert trouble["kind"] == "log disk"
+
+
+# ---------------------------------------------------------------------------------------- upgrades
+
+
+def test_an_upgrade_is_asked_for_once_and_by_its_key(gateway: World) -> None:
+    context = {"key": "k1", "actor": "user/ann"}
+    assert gateway.ask("upgrade", python="/v/bin/python", context=context)["ok"]["result"] == "switching"
+    assert gateway.upgrading.asked == [("k1", "/v/bin/python", "user/ann")]
+    assert code(gateway.ask("upgrade", python="/v/bin/python", context=context)) == "UPGRADE_REFUSED"
+    assert gateway.ask("upgrade_result", key="k1")["ok"] == {"id": "k1", "result": "done"}
+
+
+def test_an_upgrade_that_is_not_even_tried(world: World) -> None:
+    assert code(world.ask("upgrade", python="/v/bin/python")) == "KEY_MISSING"
+    assert code(world.ask("upgrade", python=7, context={"key": "k"})) == "BAD_ARGUMENT"
+    world.refusal = "the agent is stopping everything"
+    assert code(world.ask("upgrade", python="/v/bin/python", context={"key": "k"})) == "SHUTTING_DOWN"
+    assert world.upgrading.asked == []

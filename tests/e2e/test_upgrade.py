@@ -1,0 +1,229 @@
+"""`fleet-agent upgrade` under programs that write: theirs goes on, and what fails changes nothing."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import fleet_agent
+import fleet_api
+from fleet_agent.keeper.fingerprint import fingerprint
+from fleet_api.door import Door
+from fleet_api.errors import FleetError
+from real.agent import AGENT, RealAgent, program
+from real.waiting import wait_for
+
+WRITERS = 20
+
+
+def writers(folder: Path, count: int = WRITERS) -> str:
+    """Programs that write numbered lines to both streams."""
+    return "\n".join(
+        f"[program:w{number}]\ncommand={program('lines', 'x', 0, 0.002)}\n"
+        f"stdout_logfile={folder}/w{number}.out\nredirect_stderr=true\nstartsecs=0\nstdout_logfile_maxbytes=0\n"
+        for number in range(count)
+    )
+
+
+def upgrade(agent: RealAgent, *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*AGENT, "upgrade", "--state-dir", str(agent.state_dir), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def lives(agent: RealAgent) -> dict[str, tuple[int, int, float | None]]:
+    """Pid, run and start of every program."""
+    return {name: (row["pid"], row["run"], row["start_time"]) for name, row in agent.rows().items()}
+
+
+def lines_are_whole(path: Path) -> bool:
+    numbers = [int(line.split()[1]) for line in path.read_bytes().split(b"\n")[:-1]]
+    return bool(numbers) and numbers == list(range(len(numbers)))
+
+
+def other_version(folder: Path, change: str = "", keeper: str = "") -> Path:
+    """A virtual environment with this code under another version; `change` and `keeper` are added to
+    supervisor and keeper."""
+    venv = folder / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True, timeout=60)
+    site = next((venv / "lib").glob("python*/site-packages"))
+    for package in (fleet_agent, fleet_api):
+        source = Path(package.__file__ or "").parent
+        subprocess.run(["cp", "-r", str(source), str(site)], check=True, timeout=60)
+    (site / "beside.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
+    (site / "fleet_api" / "version.py").write_text('"""Another."""\n\nVERSION = "99.0"\n')
+    for room, added in (("supervisor/main.py", change), ("keeper/keeper.py", keeper)):
+        path = site / "fleet_agent" / room
+        text = path.read_text()
+        path.write_text(text.replace('"""\n\nimport', f'"""\n\n{added}\nimport', 1))
+    return venv
+
+
+class Asker:
+    """Asks for the status again and again, as callers do; `failures` are the answers that were errors."""
+
+    def __init__(self, agent: RealAgent) -> None:
+        self._path = str(agent.state_dir / "run" / "door.sock")
+        self._ended = threading.Event()
+        self.asked = 0
+        self.failures: list[str] = []
+        self._thread = threading.Thread(target=self._ask)
+
+    def _ask(self) -> None:
+        while not self._ended.wait(0.005):
+            self.asked += 1
+            for is_last in (False, True):
+                # A connection that is cut is a read to be repeated, once.
+                try:
+                    with Door.connect(self._path) as door:
+                        assert (
+                            len(door.request("status", timeout_seconds=10, terms=[])["processes"]) == WRITERS
+                        )
+                    break
+                except FleetError as error:
+                    if is_last or error.code != "DOOR_CLOSED":
+                        self.failures.append(str(error))
+                        break
+
+    def __enter__(self) -> "Asker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def test_the_same_version_takes_over(tmp_path: Path) -> None:
+    with RealAgent(tmp_path, writers(tmp_path)) as agent:
+        for number in range(WRITERS):
+            agent.wait_state(f"w{number}", "RUNNING")
+        before, hello = lives(agent), agent.hello()
+        with Asker(agent) as asker:
+            done = upgrade(agent)
+        assert done.returncode == 0, done.stderr
+        assert "supervisor and gateway" in done.stdout
+        assert asker.failures == []
+        assert asker.asked > 10
+        after = agent.hello()
+        assert after["pid"] == hello["pid"]
+        assert after["supervisor_pid"] != hello["supervisor_pid"]
+        assert lives(agent) == before
+        agent.operate("stop", "all")
+        for number in range(WRITERS):
+            assert lines_are_whole(tmp_path / f"w{number}.out")
+
+
+def test_another_version_with_another_keeper_takes_over_and_back(tmp_path: Path) -> None:
+    venv = other_version(tmp_path, keeper="import os as _of_another_version")
+    with RealAgent(tmp_path, writers(tmp_path)) as agent:
+        for number in range(WRITERS):
+            agent.wait_state(f"w{number}", "RUNNING")
+        before, keeper = lives(agent), agent.hello()["pid"]
+        with Asker(agent) as asker:
+            done = upgrade(agent, "--to", str(venv))
+            assert done.returncode == 0, done.stderr
+            assert "to 99.0: supervisor, gateway and keeper" in done.stdout
+            hello = agent.hello()
+            assert (hello["version"], hello["pid"]) == ("99.0", keeper)
+            assert lives(agent) == before
+            assert str(venv) in Path(f"/proc/{keeper}/cmdline").read_text()
+            back = upgrade(agent)
+            assert back.returncode == 0, back.stderr
+        assert asker.failures == []
+        assert agent.hello()["version"] != "99.0"
+        assert lives(agent) == before
+        agent.operate("restart", "w0")
+        assert agent.row("w0")["run"] == before["w0:w0"][1] + 1
+        agent.operate("stop", "all")
+        for number in range(1, WRITERS):
+            assert lines_are_whole(tmp_path / f"w{number}.out")
+
+
+def test_a_version_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
+    venv = other_version(tmp_path)
+    site = next((venv / "lib").glob("python*/site-packages"))
+    (site / "fleet_agent" / "supervisor" / "agent.py").write_text("import nothing_that_there_is\n")
+    with RealAgent(tmp_path, writers(tmp_path, 1)) as agent:
+        agent.wait_state("w0", "RUNNING")
+        before, supervisor = lives(agent), agent.hello()["supervisor_pid"]
+        done = upgrade(agent, "--to", str(venv))
+        assert done.returncode == 1
+        assert "nothing_that_there_is" in done.stderr
+        assert agent.hello()["supervisor_pid"] == supervisor
+        assert lives(agent) == before
+
+
+def test_a_version_that_dies_before_it_serves_is_given_up(tmp_path: Path) -> None:
+    venv = other_version(tmp_path, "import sys\nif '--link-fd' in sys.argv:\n    sys.exit(9)\n")
+    with RealAgent(tmp_path, writers(tmp_path, 1)) as agent:
+        agent.wait_state("w0", "RUNNING")
+        before, supervisor = lives(agent), agent.hello()["supervisor_pid"]
+        done = upgrade(agent, "--to", str(venv))
+        assert done.returncode == 1
+        assert "its supervisor exited with code 9" in done.stderr
+        assert agent.hello()["supervisor_pid"] == supervisor
+        assert lives(agent) == before
+
+
+def test_a_version_that_dies_young_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    dying = "import os, threading\nthreading.Timer(1.0, lambda: os._exit(5)).start()\n"
+    venv = other_version(tmp_path, dying, "import os as _of_another_version")
+    with RealAgent(tmp_path, writers(tmp_path, 1)) as agent:
+        agent.wait_state("w0", "RUNNING")
+        before, hello = lives(agent), agent.hello()
+        upgrade(agent, "--to", str(venv))
+
+        def is_back() -> bool:
+            try:
+                now = agent.hello()
+            except FleetError:
+                return False
+            return bool(
+                now["version"] == hello["version"] and now["supervisor_pid"] != hello["supervisor_pid"]
+            )
+
+        wait_for(is_back, what="the version before", seconds=30)
+        assert agent.hello()["pid"] == hello["pid"]
+        assert lives(agent) == before
+        assert str(venv) not in Path(f"/proc/{hello['pid']}/cmdline").read_text()
+        assert agent.ask("upgrade_result")["result"] == "failed"
+
+
+def test_what_is_no_version_is_refused(tmp_path: Path) -> None:
+    with RealAgent(tmp_path, writers(tmp_path, 1)) as agent:
+        assert "is no program that can be run" in upgrade(agent, "--to", str(tmp_path)).stderr
+        fake = tmp_path / "fake" / "bin" / "python"
+        fake.parent.mkdir(parents=True)
+        fake.write_text("#!/bin/sh\necho gibberish\n")
+        fake.chmod(0o755)
+        assert "its trial did not end as it should" in upgrade(agent, "--to", str(tmp_path / "fake")).stderr
+        fake.parent.chmod(0o777)
+        assert "UPGRADE_UNSAFE" not in upgrade(agent, "--to", str(tmp_path / "fake")).stdout
+        assert "can change" in upgrade(agent, "--to", str(tmp_path / "fake")).stderr
+
+
+def test_without_an_agent(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*AGENT, "upgrade", "--state-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no agent runs here" in done.stderr
+
+
+def test_the_record_tells_versions_and_result(tmp_path: Path) -> None:
+    with RealAgent(tmp_path, writers(tmp_path, 1)) as agent:
+        assert upgrade(agent).returncode == 0
+        record = json.loads((agent.state_dir / "run" / "upgrade.json").read_text())
+        assert (record["result"], record["replaces_keeper"]) == ("done", False)
+        assert record["ended"] >= record["began"] > 0
+        assert len(fingerprint()) > 16
