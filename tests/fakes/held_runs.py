@@ -100,6 +100,10 @@ class HeldRuns:
             self.ends[process, run] = status
             self.outbox.append(Exited(process, run, held.pid, status, now.monotonic, now.wall))
 
+    def next_told(self) -> ToSupervisor:
+        """What it says next."""
+        return self.outbox.pop(0)
+
     def introduce(self) -> list[Found]:
         """What a new supervisor is told; what the last one was to hear is lost."""
         self.outbox.clear()
