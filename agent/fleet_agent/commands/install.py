@@ -10,9 +10,10 @@ from fleet_api.paths import agent_paths
 from fleet_agent.commands.run import find_configuration, parse
 from fleet_agent.config.load import load
 from fleet_agent.config.settings import AgentConfig
+from fleet_agent.host.going_down import ask_host
 from fleet_agent.host.init_script import init_script_text
 from fleet_agent.host.installation import Installation, agent_command, stop_seconds
-from fleet_agent.host.unit import unit_text
+from fleet_agent.host.unit import systemd_version, unit_text
 
 USAGE = """\
 usage: fleet-agent unit [-c FILE] [--state-dir DIR] > /etc/systemd/system/fleet-agent.service
@@ -40,7 +41,7 @@ def run(which: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int
         sys.stderr.write(f"fleet-agent: {error.message} ({error.hint})\n")
         return BROKEN
     if which == "unit":
-        sys.stdout.write(unit_text(installation))
+        sys.stdout.write(unit_text(installation, systemd_version(ask_host(["systemctl", "--version"]))))
     else:
         state = agent_paths(installation.state_dir or None, os.geteuid(), environ).state
         sys.stdout.write(init_script_text(installation, os.path.join(state, "stderr.log")))

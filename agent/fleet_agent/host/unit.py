@@ -7,15 +7,19 @@ from fleet_agent.host.installation import Installation
 NAME = "fleet-agent.service"
 WATCHDOG_SECONDS = 60
 OPEN_FILES = 524288
+LEAF = "fleet-agent.leaf"
+"""The subgroup that the supervisor looks for: `supervisor.trees.cgroups`."""
+_KNOWS_SUBGROUPS = 254
 
 
-def unit_text(installation: Installation) -> str:
-    """The unit file; of a user's own manager when the installation is not root's."""
+def unit_text(installation: Installation, systemd: int) -> str:
+    """The unit file for this version of systemd; for a user's own manager unless it is root's."""
     mounts = [installation.configuration, installation.command[0], *installation.place[1:]]
     ordering = f"""\
 After=network.target local-fs.target remote-fs.target nss-user-lookup.target time-sync.target
 RequiresMountsFor={quoted(mounts)}
 """
+    subgroup = f"DelegateSubgroup={LEAF}\n" if systemd >= _KNOWS_SUBGROUPS else ""
     return f"""\
 # Written by `fleet-agent unit`. Write it anew when the installation moves or stops may take longer.
 [Unit]
@@ -38,7 +42,7 @@ RestartSec=1
 WatchdogSec={WATCHDOG_SECONDS}
 WatchdogSignal=SIGKILL
 Delegate=yes
-OOMPolicy=continue
+{subgroup}OOMPolicy=continue
 ManagedOOMPreference=omit
 LimitNOFILE={OPEN_FILES}
 TasksMax=infinity
@@ -47,6 +51,12 @@ TasksMax=infinity
 [Install]
 WantedBy={"multi-user.target" if installation.is_root else "default.target"}
 """
+
+
+def systemd_version(text: str) -> int:
+    """The version in what `systemctl --version` prints; 0 when it tells none."""
+    number = [*text.split(), "", ""][1]
+    return int(number) if number.isdecimal() else 0
 
 
 def quoted(words: Iterable[str]) -> str:

@@ -415,6 +415,7 @@ class Keeper:
     def _leave(self, code: int) -> None:
         self._leaving = code
         self._deadlines.clear()
+        self._supervisors.due.clear()
         living = self._holding.living
         self._manager.tell(f"leaving, {len(living)} children run on", "STOPPING=1")
         if living:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from fleet_agent.host.installation import Installation
-from fleet_agent.host.unit import quoted, unit_text
+from fleet_agent.host.unit import LEAF, quoted, systemd_version, unit_text
+from fleet_agent.supervisor.trees import cgroups
 
 
 def an_installation(program: str = "/bin/true") -> Installation:
@@ -19,7 +20,7 @@ def lines(text: str) -> dict[str, str]:
 
 @pytest.mark.pure
 def test_the_lines_on_which_promises_stand() -> None:
-    unit = lines(unit_text(an_installation("/opt/fleet/bin/fleet-agent")))
+    unit = lines(unit_text(an_installation("/opt/fleet/bin/fleet-agent"), 252))
     assert unit["Type"] == "notify"
     assert unit["ExecStart"] == "/opt/fleet/bin/fleet-agent run -c /etc/agent.conf"
     assert unit["ExecStop"] == "/opt/fleet/bin/fleet-agent leave"
@@ -34,9 +35,24 @@ def test_the_lines_on_which_promises_stand() -> None:
 
 @pytest.mark.pure
 def test_a_plain_users_unit_belongs_to_their_own_manager() -> None:
-    text = unit_text(an_installation()._replace(is_root=False))
+    text = unit_text(an_installation()._replace(is_root=False), 252)
     assert "WantedBy=default.target" in text
     assert "network.target" not in text, "no unit of a user's manager"
+
+
+@pytest.mark.pure
+def test_a_subgroup_where_systemd_knows_them() -> None:
+    assert f"DelegateSubgroup={cgroups.LEAF}\n" in unit_text(an_installation(), 254)
+    assert "DelegateSubgroup" not in unit_text(an_installation(), 253)
+    assert LEAF == cgroups.LEAF
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("text", "version"), [("systemd 252 (252.38-1)\n+PAM", 252), ("", 0), ("systemd", 0), ("systemd x", 0)]
+)
+def test_the_version_of_systemd(text: str, version: int) -> None:
+    assert systemd_version(text) == version
 
 
 @pytest.mark.pure
@@ -65,7 +81,9 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path, is_root: bool) -> None:
     program.chmod(0o755)
     installation = an_installation(str(program))._replace(is_root=is_root)
     unit = tmp_path / "fleet-agent.service"
-    unit.write_text(unit_text(installation))
+    version = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True).stdout
+    assert systemd_version(version) > 200
+    unit.write_text(unit_text(installation, systemd_version(version)))
     done = subprocess.run(
         ["systemd-analyze", *([] if is_root else ["--user"]), "verify", "--man=no", str(unit)],
         capture_output=True,
