@@ -122,6 +122,20 @@ class TroubleRow(TypedDict):
     lost_bytes: int
 
 
+class UpgradeRow(TypedDict):
+    """One upgrade of an agent; `result` is switching, done or failed. Times: since the epoch, or 0."""
+
+    id: str
+    from_version: str
+    to_version: str
+    actor: str
+    replaces_keeper: bool
+    began: float
+    result: str
+    reason: str
+    ended: float
+
+
 def display_name(group: str, name: str) -> str:
     """`name` where group and process share it, else `group:name`, as supervisorctl prints it."""
     return name if group == name else f"{group}:{name}"

@@ -22,6 +22,7 @@ from fleet_api.rows import (
     PositionRow,
     ProcessRow,
     TroubleRow,
+    UpgradeRow,
 )
 from fleet_api.v1 import agent_pb2, types_pb2
 
@@ -34,6 +35,7 @@ _DESIRE_NAMES = {number: name for name, number in _DESIRES.items()}
 _RESULTS = {name.lower(): number for name, number in types_pb2.ProcessOutcome.Result.items()}
 _RESULT_NAMES = {number: name for name, number in _RESULTS.items()}
 _VERBS = {name.lower(): number for name, number in agent_pb2.OperateRequest.Verb.items() if number}
+_UPGRADE_RESULTS = {name.lower(): number for name, number in agent_pb2.Upgrade.Result.items() if number}
 _VERB_NAMES = {number: name for name, number in _VERBS.items()}
 
 
@@ -346,6 +348,26 @@ def verb_to_proto(verb: str) -> agent_pb2.OperateRequest.Verb.ValueType:
 def verb_from_proto(verb: agent_pb2.OperateRequest.Verb.ValueType) -> str:
     """The name of a verb; empty for none or one of a newer release."""
     return _VERB_NAMES.get(verb, "")
+
+
+# ---------------------------------------------------------------- upgrades
+
+
+def upgrade_to_proto(row: UpgradeRow) -> agent_pb2.Upgrade:
+    """The message of a row; a result of a newer release reads as none."""
+    message = agent_pb2.Upgrade(
+        idempotency_key=clean(row["id"]),
+        from_version=clean(row["from_version"]),
+        to_version=clean(row["to_version"]),
+        replaces_keeper=row["replaces_keeper"],
+        result=_UPGRADE_RESULTS.get(row["result"], agent_pb2.Upgrade.RESULT_UNSPECIFIED),
+        reason=clean(row["reason"]),
+        actor=clean(row["actor"]),
+    )
+    _fill(message.began, row["began"])
+    if row["ended"]:
+        _fill(message.ended, row["ended"])
+    return message
 
 
 # ---------------------------------------------------------------- logs

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import fleet_agent
 import fleet_api
+import grpc
 from fleet_agent.keeper.fingerprint import fingerprint
 from fleet_api.door import Door
 from fleet_api.errors import FleetError
+from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
 from real.agent import AGENT, RealAgent, program
 from real.waiting import wait_for
 
@@ -206,6 +208,39 @@ def test_what_is_no_version_is_refused(tmp_path: Path) -> None:
         fake.parent.chmod(0o777)
         assert "UPGRADE_UNSAFE" not in upgrade(agent, "--to", str(tmp_path / "fake")).stdout
         assert "can change" in upgrade(agent, "--to", str(tmp_path / "fake")).stderr
+
+
+def test_the_call_over_the_network(tmp_path: Path) -> None:
+    config = "[fleet]\nhost_id=web1\nlisten=127.0.0.1:0\ninsecure_plaintext=true\n"
+    with RealAgent(tmp_path, config + writers(tmp_path, 3)) as agent:
+        agent.wait_state("w2", "RUNNING")
+        before, hello = lives(agent), agent.hello()
+        address = wait_for(lambda: agent.endpoint()["grpc"], what="an address")
+
+        def ask(call: str, request: object) -> agent_pb2.Upgrade:
+            with grpc.insecure_channel(address) as channel:
+                stub = agent_pb2_grpc.AgentServiceStub(channel)
+                answer: agent_pb2.Upgrade = getattr(stub, call)(request, timeout=30, wait_for_ready=True)
+                return answer
+
+        context = types_pb2.OperationContext(idempotency_key="u1", actor="ann")
+        begun = ask("UpgradeAgent", agent_pb2.UpgradeAgentRequest(context=context))
+        assert begun.result == agent_pb2.Upgrade.SWITCHING
+
+        def ended() -> agent_pb2.Upgrade | None:
+            try:
+                found = ask("GetUpgrade", agent_pb2.GetUpgradeRequest(idempotency_key="u1"))
+            except grpc.RpcError:
+                return None
+            return found if found.result != agent_pb2.Upgrade.SWITCHING else None
+
+        upgrade = wait_for(ended, what="the end of the upgrade", seconds=30)
+        assert upgrade is not None
+        assert (upgrade.result, upgrade.actor) == (agent_pb2.Upgrade.DONE, "anonymous/ann")
+        assert agent.hello()["supervisor_pid"] != hello["supervisor_pid"]
+        assert lives(agent) == before
+        again = ask("UpgradeAgent", agent_pb2.UpgradeAgentRequest(context=context))
+        assert again.result == agent_pb2.Upgrade.DONE, "the same key is the same upgrade"
 
 
 def test_without_an_agent(tmp_path: Path) -> None:

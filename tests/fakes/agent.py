@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 from fakes.certificates import Files
 from fleet_api import channel, rows, status_codes, tls, wire
-from fleet_api.errors import FleetError, NotFound
+from fleet_api.errors import Conflict, FleetError, NotFound
 from fleet_api.tls import Credentials
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
 
@@ -271,6 +271,12 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
         if known is None:
             await status_codes.abort(context, NotFound("OPERATION_NOT_FOUND", "no such operation"))
         return known
+
+    async def UpgradeAgent(self, request: agent_pb2.UpgradeAgentRequest, context: Context) -> Any:  # noqa: N802
+        await status_codes.abort(context, Conflict("UPGRADE_REFUSED", "a fake is never upgraded"))
+
+    async def GetUpgrade(self, request: agent_pb2.GetUpgradeRequest, context: Context) -> Any:  # noqa: N802
+        await status_codes.abort(context, NotFound("UPGRADE_NOT_FOUND", "a fake is never upgraded"))
 
     async def ReadLog(  # noqa: N802
         self, request: agent_pb2.ReadLogRequest, context: Context

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fleet_api.errors import FleetError, NotFound
+from fleet_api.errors import Conflict, FleetError, NotFound
 from fleet_api.frames import Decoder, Frame, encode
-from fleet_api.rows import PositionRow, ProcessRow
+from fleet_api.rows import PositionRow, ProcessRow, UpgradeRow
 
 AGENT_ID = "web1"
 
@@ -64,12 +64,15 @@ class FakeSupervisor:
             "ping": lambda frame: {"monotonic": time.monotonic(), "sequence": self.sequence},
             "operate": self._operate,
             "operation": self._operation,
+            "upgrade": self._upgrade,
+            "upgrade_result": self._upgrade_result,
             "serving": lambda frame: {},
         }
         self.streams: dict[str, Callable[[int, Frame], None]] = {"watch": self._watch}
         self.seen: list[Frame] = []
         self.cancelled: list[int] = []
         self.results: dict[str, dict[str, Any]] = {}
+        self.upgrade: UpgradeRow | None = None
         self._watchers: list[int] = []
         self._news = threading.Condition(threading.RLock())
         self._socket, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -274,6 +277,28 @@ class FakeSupervisor:
         if frame["key"] not in self.results:
             raise NotFound("OPERATION_NOT_FOUND", f"no operation with key {frame['key']}")
         return {**self.results[frame["key"]], "replayed": True}
+
+    def _upgrade(self, frame: Frame) -> dict[str, Any]:
+        if frame["python"] == "/bad/bin/python":
+            raise Conflict("UPGRADE_REFUSED", "/bad/bin/python cannot take over")
+        context = frame["context"]
+        self.upgrade = UpgradeRow(
+            id=context["key"],
+            from_version="0.1.0",
+            to_version="0.2.0",
+            actor=context["actor"],
+            replaces_keeper=True,
+            began=1_700_000_001.5,
+            result="switching",
+            reason="",
+            ended=0.0,
+        )
+        return dict(self.upgrade)
+
+    def _upgrade_result(self, frame: Frame) -> dict[str, Any]:
+        if self.upgrade is None or self.upgrade["id"] != frame["key"]:
+            raise NotFound("UPGRADE_NOT_FOUND", f"there is no upgrade {frame['key']}")
+        return {**self.upgrade, "result": "failed", "reason": "it died", "ended": 1_700_000_002.5}
 
 
 class FakeLog:

@@ -16,6 +16,7 @@ from fleet_api.rows import (
     PositionRow,
     ProcessRow,
     TroubleRow,
+    UpgradeRow,
 )
 from fleet_api.v1 import agent_pb2, types_pb2
 from hypothesis import given
@@ -226,6 +227,27 @@ def test_many_processes_are_cut_by_count_and_by_size() -> None:
     assert [len(chunk) for chunk in wire.size_bounded(messages, size * 3, 100)] == [3, 3, 3, 1]
     assert [len(chunk) for chunk in wire.size_bounded(messages, 1, 100)] == [1] * 10
     assert list(wire.size_bounded([], 10, 10)) == [[]]
+
+
+@pytest.mark.parametrize("result", ["switching", "done", "failed", "of a later release"])
+def test_upgrades(result: str) -> None:
+    row = UpgradeRow(
+        id="k",
+        from_version="1",
+        to_version="2",
+        actor="user/ann",
+        replaces_keeper=True,
+        began=1.5,
+        result=result,
+        reason="because",
+        ended=0.0,
+    )
+    message = wire.upgrade_to_proto(row)
+    known = {"switching": message.SWITCHING, "done": message.DONE, "failed": message.FAILED}
+    assert message.result == known.get(result, message.RESULT_UNSPECIFIED)
+    assert (message.idempotency_key, message.from_version, message.to_version) == ("k", "1", "2")
+    assert (message.actor, message.reason, message.replaces_keeper) == ("user/ann", "because", True)
+    assert wire.seconds_of(message.began) == 1.5
 
 
 @given(

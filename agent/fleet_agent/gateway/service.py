@@ -5,6 +5,7 @@ Errors are raised as FleetErrors; `fleet_api.admission` makes statuses of them a
 all; here the caller's name becomes the actor of a change.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple, cast
 
@@ -12,7 +13,7 @@ from fleet_api import wire
 from fleet_api.admission import Context, Door
 from fleet_api.errors import BadRequest, Broken, Denied
 from fleet_api.identity import Role
-from fleet_api.rows import ContextRow, OperationRow
+from fleet_api.rows import ContextRow, OperationRow, UpgradeRow
 from fleet_api.selection import select
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
 
@@ -156,6 +157,35 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         """Bytes of one log."""
         async for response in read_log(self._link, parse_request(request)):
             yield response
+
+    async def UpgradeAgent(
+        self, request: agent_pb2.UpgradeAgentRequest, context: Context
+    ) -> agent_pb2.Upgrade:
+        """Forwarded; the answer comes before this gateway has to leave, too."""
+        stated = self._context(request.context, context)
+        if not stated["key"]:
+            raise BadRequest(
+                "KEY_MISSING", "an upgrade needs an idempotency key, to be asked for by it later"
+            )
+        python = os.path.join(request.venv, "bin", "python") if request.venv else ""
+        answer = await self._link.call("upgrade", python=python, context=stated)
+        return self._upgrade(answer)
+
+    async def GetUpgrade(self, request: agent_pb2.GetUpgradeRequest, context: Context) -> agent_pb2.Upgrade:
+        """Forwarded: the supervisor remembers the last one."""
+        if not request.idempotency_key:
+            raise BadRequest("KEY_MISSING", "the request names no idempotency key")
+        return self._upgrade(
+            await self._link.call(
+                "upgrade_result", timeout_seconds=LOOK_UP_SECONDS, key=request.idempotency_key
+            )
+        )
+
+    def _upgrade(self, answer: dict[str, Any]) -> agent_pb2.Upgrade:
+        try:
+            return wire.upgrade_to_proto(cast(UpgradeRow, answer))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Broken("UPGRADE_MALFORMED", f"the supervisor's answer: {error!r}") from error
 
     def _context(self, stated: types_pb2.OperationContext, context: Context) -> ContextRow:
         row = wire.context_from_proto(stated)

@@ -5,6 +5,7 @@ configuration in force, the journal and the children.
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -313,6 +314,7 @@ class Agent:
             self._loop,
             os.path.join(self._paths.runtime, "upgrade.json"),
             Place(self._active.path, self._world.state_dir),
+            sys.executable,
             VERSION,
             hello.fingerprint,
             self._world.environ,

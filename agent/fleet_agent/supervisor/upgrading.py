@@ -70,6 +70,7 @@ class Upgrading:
         loop: Loop,
         path: str,
         place: Place,
+        python: str,
         version: str,
         fingerprint: str,
         environ: Mapping[str, str],
@@ -78,10 +79,14 @@ class Upgrading:
         rewrite: Callable[[Mapping[str, int]], str],
         report: Callable[[str], None],
     ) -> None:
-        """`fingerprint` is that of the keeper that runs; `rewrite` brings state into other formats."""
+        """`python` is taken where an upgrade names none, `fingerprint` is that of the keeper that runs.
+
+        `rewrite` brings state into other formats.
+        """
         self._loop = loop
         self._path = path
         self._place = place
+        self._python = python
         self._version = version
         self._fingerprint = fingerprint
         self._environ = environ
@@ -107,8 +112,9 @@ class Upgrading:
             self._settle(last, "the agent ended in the middle of it")
 
     def begin(self, id_: str, python: str, actor: str, answer: Answer) -> None:
-        """Have another version take over; `answer` is called once it is about to, or with what forbids it.
+        """Have the version of this Python take over, or of our own as it is installed now.
 
+        `answer` is called once it is about to, or with what forbids it.
         Raises: FleetError when it is not even tried.
         """
         if self._last is not None and self._last.id == id_:
@@ -116,6 +122,7 @@ class Upgrading:
             return
         if self._run is not None or (self._last is not None and self._last.result == SWITCHING):
             raise Conflict("UPGRADE_UNDER_WAY", "another upgrade is under way", "wait until it has ended")
+        python = python or self._python
         check_program(python)
         self._run = _Run(id_, python, actor, answer)
         self._try(is_rewritten=False)
@@ -233,8 +240,6 @@ def check_program(python: str) -> None:
 
     Raises: BadRequest or Denied naming the path.
     """
-    if not python:
-        raise BadRequest("UPGRADE_NO_PROGRAM", "the upgrade names no Python to go on with")
     if not os.path.isabs(python) or not os.access(python, os.X_OK) or not os.path.isfile(python):
         raise BadRequest(
             "UPGRADE_NO_PROGRAM",

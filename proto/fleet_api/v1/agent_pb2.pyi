@@ -479,3 +479,113 @@ class ReadLogResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadLogResponse: _TypeAlias = ReadLogResponse  # noqa: Y015
+
+@_typing.final
+class UpgradeAgentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    VENV_FIELD_NUMBER: _builtins.int
+    venv: _builtins.str
+    """Path of a virtual environment on the agent's host; empty: the present one, as it is installed now."""
+    @_builtins.property
+    def context(self) -> _types_pb2.OperationContext: ...
+    def __init__(
+        self,
+        *,
+        context: _types_pb2.OperationContext | None = ...,
+        venv: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "venv", b"venv"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpgradeAgentRequest: _TypeAlias = UpgradeAgentRequest  # noqa: Y015
+
+@_typing.final
+class GetUpgradeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    idempotency_key: _builtins.str
+    def __init__(
+        self,
+        *,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUpgradeRequest: _TypeAlias = GetUpgradeRequest  # noqa: Y015
+
+@_typing.final
+class Upgrade(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Result:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Upgrade._Result.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        RESULT_UNSPECIFIED: Upgrade._Result.ValueType  # 0
+        SWITCHING: Upgrade._Result.ValueType  # 1
+        """Under way: ask again."""
+        DONE: Upgrade._Result.ValueType  # 2
+        FAILED: Upgrade._Result.ValueType  # 3
+        """The version of before runs; `reason` tells why."""
+
+    class Result(_Result, metaclass=_ResultEnumTypeWrapper): ...
+    RESULT_UNSPECIFIED: Upgrade.Result.ValueType  # 0
+    SWITCHING: Upgrade.Result.ValueType  # 1
+    """Under way: ask again."""
+    DONE: Upgrade.Result.ValueType  # 2
+    FAILED: Upgrade.Result.ValueType  # 3
+    """The version of before runs; `reason` tells why."""
+
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    REPLACES_KEEPER_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    BEGAN_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    idempotency_key: _builtins.str
+    from_version: _builtins.str
+    to_version: _builtins.str
+    replaces_keeper: _builtins.bool
+    """Whether the keeper is replaced as well."""
+    result: Global___Upgrade.Result.ValueType
+    reason: _builtins.str
+    actor: _builtins.str
+    @_builtins.property
+    def began(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def ended(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        idempotency_key: _builtins.str = ...,
+        from_version: _builtins.str = ...,
+        to_version: _builtins.str = ...,
+        replaces_keeper: _builtins.bool = ...,
+        result: Global___Upgrade.Result.ValueType = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        began: _timestamp_pb2.Timestamp | None = ...,
+        ended: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["began", b"began", "ended", b"ended"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "began", b"began", "ended", b"ended", "from_version", b"from_version", "idempotency_key", b"idempotency_key", "reason", b"reason", "replaces_keeper", b"replaces_keeper", "result", b"result", "to_version", b"to_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Upgrade: _TypeAlias = Upgrade  # noqa: Y015

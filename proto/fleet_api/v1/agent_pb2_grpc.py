@@ -64,6 +64,16 @@ class AgentServiceStub:
                 request_serializer=fleet__api_dot_v1_dot_agent__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=fleet__api_dot_v1_dot_agent__pb2.ReadLogResponse.FromString,
                 _registered_method=True)
+        self.UpgradeAgent = channel.unary_unary(
+                '/fleet_api.v1.AgentService/UpgradeAgent',
+                request_serializer=fleet__api_dot_v1_dot_agent__pb2.UpgradeAgentRequest.SerializeToString,
+                response_deserializer=fleet__api_dot_v1_dot_agent__pb2.Upgrade.FromString,
+                _registered_method=True)
+        self.GetUpgrade = channel.unary_unary(
+                '/fleet_api.v1.AgentService/GetUpgrade',
+                request_serializer=fleet__api_dot_v1_dot_agent__pb2.GetUpgradeRequest.SerializeToString,
+                response_deserializer=fleet__api_dot_v1_dot_agent__pb2.Upgrade.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer:
@@ -111,6 +121,20 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpgradeAgent(self, request, context):
+        """Has another version installed on the agent's host take over; answers once it is about to, or says why not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpgrade(self, request, context):
+        """What became of the upgrade with this idempotency key; only the last one is remembered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +167,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ReadLog,
                     request_deserializer=fleet__api_dot_v1_dot_agent__pb2.ReadLogRequest.FromString,
                     response_serializer=fleet__api_dot_v1_dot_agent__pb2.ReadLogResponse.SerializeToString,
+            ),
+            'UpgradeAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpgradeAgent,
+                    request_deserializer=fleet__api_dot_v1_dot_agent__pb2.UpgradeAgentRequest.FromString,
+                    response_serializer=fleet__api_dot_v1_dot_agent__pb2.Upgrade.SerializeToString,
+            ),
+            'GetUpgrade': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpgrade,
+                    request_deserializer=fleet__api_dot_v1_dot_agent__pb2.GetUpgradeRequest.FromString,
+                    response_serializer=fleet__api_dot_v1_dot_agent__pb2.Upgrade.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +341,60 @@ class AgentService:
             '/fleet_api.v1.AgentService/ReadLog',
             fleet__api_dot_v1_dot_agent__pb2.ReadLogRequest.SerializeToString,
             fleet__api_dot_v1_dot_agent__pb2.ReadLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpgradeAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet_api.v1.AgentService/UpgradeAgent',
+            fleet__api_dot_v1_dot_agent__pb2.UpgradeAgentRequest.SerializeToString,
+            fleet__api_dot_v1_dot_agent__pb2.Upgrade.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpgrade(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet_api.v1.AgentService/GetUpgrade',
+            fleet__api_dot_v1_dot_agent__pb2.GetUpgradeRequest.SerializeToString,
+            fleet__api_dot_v1_dot_agent__pb2.Upgrade.FromString,
             options,
             channel_credentials,
             insecure,

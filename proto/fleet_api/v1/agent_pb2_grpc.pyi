@@ -43,6 +43,10 @@ class AgentServiceStub:
     """A snapshot (or, when resumed, the missed changes), then every change, with heartbeats between."""
     ReadLog: _grpc.UnaryStreamMultiCallable[_agent_pb2.ReadLogRequest, _agent_pb2.ReadLogResponse]
     """Bytes of one log of one process, from a cursor or the end, followed if asked."""
+    UpgradeAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.UpgradeAgentRequest, _agent_pb2.Upgrade]
+    """Has another version installed on the agent's host take over; answers once it is about to, or says why not."""
+    GetUpgrade: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetUpgradeRequest, _agent_pb2.Upgrade]
+    """What became of the upgrade with this idempotency key; only the last one is remembered."""
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
@@ -59,6 +63,10 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """A snapshot (or, when resumed, the missed changes), then every change, with heartbeats between."""
     ReadLog: _aio.UnaryStreamMultiCallable[_agent_pb2.ReadLogRequest, _agent_pb2.ReadLogResponse]  # type: ignore[assignment]
     """Bytes of one log of one process, from a cursor or the end, followed if asked."""
+    UpgradeAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpgradeAgentRequest, _agent_pb2.Upgrade]  # type: ignore[assignment]
+    """Has another version installed on the agent's host take over; answers once it is about to, or says why not."""
+    GetUpgrade: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetUpgradeRequest, _agent_pb2.Upgrade]  # type: ignore[assignment]
+    """What became of the upgrade with this idempotency key; only the last one is remembered."""
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -108,5 +116,21 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.ReadLogResponse], _abc.AsyncIterator[_agent_pb2.ReadLogResponse]]:
         """Bytes of one log of one process, from a cursor or the end, followed if asked."""
+
+    @_abc_1.abstractmethod
+    def UpgradeAgent(
+        self,
+        request: _agent_pb2.UpgradeAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.Upgrade, _abc.Awaitable[_agent_pb2.Upgrade]]:
+        """Has another version installed on the agent's host take over; answers once it is about to, or says why not."""
+
+    @_abc_1.abstractmethod
+    def GetUpgrade(
+        self,
+        request: _agent_pb2.GetUpgradeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.Upgrade, _abc.Awaitable[_agent_pb2.Upgrade]]:
+        """What became of the upgrade with this idempotency key; only the last one is remembered."""
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -142,6 +142,43 @@ def test_a_change_is_found_again_by_its_key(launch: Any) -> None:
     assert error.code == "OPERATION_NOT_FOUND"
 
 
+def test_an_upgrade_is_asked_for_and_looked_up_by_its_key(launch: Any) -> None:
+    gateway = launch()
+    stub = gateway.stub()
+    request = agent_pb2.UpgradeAgentRequest(
+        context=types_pb2.OperationContext(idempotency_key="u1"), venv="/opt/new"
+    )
+    upgrade = stub.UpgradeAgent(request, timeout=SECONDS)
+    assert (upgrade.from_version, upgrade.to_version, upgrade.actor) == ("0.1.0", "0.2.0", "user/alice")
+    assert upgrade.result == agent_pb2.Upgrade.SWITCHING
+    assert upgrade.replaces_keeper
+    assert wire.seconds_of(upgrade.began) == 1_700_000_001.5
+    assert not upgrade.HasField("ended")
+    (frame,) = gateway.supervisor.requests("upgrade")
+    assert frame["python"] == "/opt/new/bin/python"
+    ended = stub.GetUpgrade(agent_pb2.GetUpgradeRequest(idempotency_key="u1"), timeout=SECONDS)
+    assert (ended.result, ended.reason) == (agent_pb2.Upgrade.FAILED, "it died")
+    assert wire.seconds_of(ended.ended) == 1_700_000_002.5
+
+
+def test_an_upgrade_that_cannot_be(launch: Any) -> None:
+    gateway = launch()
+    stub = gateway.stub()
+
+    def code(key: str, venv: str = "", **context: Any) -> str:
+        stated = types_pb2.OperationContext(idempotency_key=key, **context)
+        request = agent_pb2.UpgradeAgentRequest(context=stated, venv=venv)
+        return refusal(lambda: stub.UpgradeAgent(request, timeout=SECONDS)).code
+
+    assert code("") == "KEY_MISSING"
+    assert code("u1", fleet_id="other") == "WRONG_FLEET"
+    assert code("u1", "/bad") == "UPGRADE_REFUSED"
+    unknown = agent_pb2.GetUpgradeRequest(idempotency_key="u9")
+    assert refusal(lambda: stub.GetUpgrade(unknown, timeout=SECONDS)).code == "UPGRADE_NOT_FOUND"
+    empty = agent_pb2.GetUpgradeRequest()
+    assert refusal(lambda: stub.GetUpgrade(empty, timeout=SECONDS)).code == "KEY_MISSING"
+
+
 def test_bad_requests_say_what_is_wrong(shared: Any) -> None:
     stub = shared.stub()
 
