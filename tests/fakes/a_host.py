@@ -32,7 +32,7 @@ GOOD = Facts(
     keeper=77,
     answers=True,
     kernel=Kernel("Linux", "6.18.1-amd64", frozenset({"pidfd", "memfd", "reuseport", "fifo"})),
-    group=ControlGroup("/sys/fs/cgroup/agent", True, frozenset({"memory", "pids"})),
+    group=ControlGroup("/sys/fs/cgroup/agent/fleet-agent.leaf", True, frozenset({"memory", "pids"})),
     limits=Limits("of the agent", 524288, None, None, 4194304),
     state=folder("/var/lib/fleet-agent"),
     runtime=folder("/run/fleet-agent")._replace(kind="tmpfs"),

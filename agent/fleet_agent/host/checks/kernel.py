@@ -2,6 +2,7 @@
 
 from fleet_agent.host.check import Check, Verdict
 from fleet_agent.host.facts import Facts
+from fleet_agent.host.unit import LEAF
 
 OLDEST_WHOLE = (5, 4)
 TELLS_EXITS = (6, 15)
@@ -61,19 +62,20 @@ def _exits(facts: Facts) -> Check:
 
 def _group(facts: Facts) -> Check:
     group = facts.group
+    whose = "" if facts.keeper else " (of whoever asks; the agent does not run)"
     if not group.path:
         return _groups_limited("no control groups v2 here")
     if not group.is_ours:
-        return _groups_limited(f"control group {group.path} is not ours to divide")
+        return _groups_limited(f"{group.path} is not ours to divide{whose}")
     if facts.kernel.version < KILLS_GROUPS:
         return Check(
             "control groups",
             Verdict.LIMITED,
-            f"v2, {group.path}, and no cgroup.kill",
+            f"v2, {group.path}{whose}, and no cgroup.kill",
             "a program that forks without end may outrun its stop",
             "Linux 5.14 or newer",
         )
-    return Check("control groups", Verdict.OK, f"v2, {group.path}")
+    return Check("control groups", Verdict.OK, f"v2, {group.path}{whose}")
 
 
 def _groups_limited(finding: str) -> Check:
@@ -87,12 +89,13 @@ def _groups_limited(finding: str) -> Check:
 
 
 def _memory(facts: Facts) -> Check:
-    if "memory" in facts.group.controllers:
-        return Check("memory", Verdict.OK, "the kernel counts it for each control group")
+    # Only where the agent itself is in a subgroup may it count what is beside it.
+    if "memory" in facts.group.controllers and facts.group.path.endswith(f"/{LEAF}"):
+        return Check("memory", Verdict.OK, "the kernel counts that of each program")
     return Check(
         "memory",
         Verdict.LIMITED,
-        "the kernel does not count it for our control groups",
-        "that a program was killed for want of memory may go unnamed",
-        _GROUP_CURE,
+        "the kernel does not count that of each program",
+        "when the kernel kills a program for want of memory, that is told as probable only",
+        "systemd 254 or newer, control groups v2 alone, and the unit that `fleet-agent unit` prints",
     )

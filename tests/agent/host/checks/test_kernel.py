@@ -26,11 +26,17 @@ def test_a_good_one() -> None:
         (with_kernel(works=frozenset({"pidfd", "memfd", "reuseport"})), "fifo", Verdict.MISSING),
         (GOOD._replace(group=GOOD.group._replace(is_ours=False)), "control groups", Verdict.LIMITED),
         (GOOD._replace(group=GOOD.group._replace(controllers=frozenset())), "memory", Verdict.LIMITED),
+        (GOOD._replace(group=GOOD.group._replace(path="/sys/fs/cgroup/agent")), "memory", Verdict.LIMITED),
     ],
 )
 def test_one_thing_is_wrong(facts: Facts, name: str, verdict: Verdict) -> None:
     check = complaint(judge(facts))
     assert (check.name, check.verdict) == (name, verdict)
+
+
+def test_a_group_that_may_be_another_one_when_the_agent_runs_is_said_to_be() -> None:
+    findings = [check.finding for check in judge(GOOD._replace(keeper=0))]
+    assert any("of whoever asks" in finding for finding in findings)
 
 
 def test_an_old_one_and_another_system() -> None:
