@@ -8,7 +8,7 @@ START_SECONDS = 60
 
 
 def init_script_text(installation: Installation, log: str) -> str:
-    """The script; what the agent prints goes to the file `log`."""
+    """The script; what the agent says on stderr goes to the file `log`."""
     return f"""\
 #!/bin/sh
 # Written by `fleet-agent init-script`. Write it anew when the installation moves.
@@ -38,13 +38,13 @@ start() {{
         echo "fleet-agent runs already (pid $pid)"
         return 0
     fi
-    mkdir -p {shlex.quote(log.rpartition("/")[0])} || return 1
+    (umask 077 && mkdir -p {shlex.quote(log.rpartition("/")[0])}) || return 1
     cd / || return 1
     (
         trap '' HUP
         umask 022
         exec {shlex.join(installation.run)}
-    ) </dev/null >>"$LOG" 2>&1 &
+    ) </dev/null >/dev/null 2>>"$LOG" &
     started=$!
     waited=0
     while [ "$waited" -lt {START_SECONDS} ]; do
