@@ -16,7 +16,7 @@ from real.agent import AGENT, RealAgent, program
 def writers(folder: Path, count: int) -> str:
     """Programs that write numbered lines to both streams."""
     return "\n".join(
-        f"[program:w{number}]\ncommand={program('lines', 'x', 0, 0.002)}\n"
+        f"[program:w{number}]\ncommand={program('lines', 'x', 0, count / 10_000)}\n"
         f"stdout_logfile={folder}/w{number}.out\nredirect_stderr=true\nstartsecs=0\nstdout_logfile_maxbytes=0\n"
         for number in range(count)
     )

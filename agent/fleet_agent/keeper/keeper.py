@@ -9,9 +9,7 @@ import os
 import select
 import signal
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from types import FrameType
 
 from fleet_api.frames import Frame
 
@@ -23,7 +21,8 @@ from fleet_agent.keeper.holding import Holding
 from fleet_agent.keeper.notes import say
 from fleet_agent.keeper.notify import Beat, ServiceManager
 from fleet_agent.keeper.run_records import Run
-from fleet_agent.keeper.spawn import HANDLED_SIGNALS, Spare, take_low_numbers
+from fleet_agent.keeper.signals import ASKED, Signals
+from fleet_agent.keeper.spawn import Spare, take_low_numbers
 from fleet_agent.keeper.succession import Succession, SupervisorLeft, replace_process
 from fleet_agent.keeper.succession import write as write_succession
 from fleet_agent.keeper.supervisors import Supervisors
@@ -36,14 +35,6 @@ KILL_SECONDS = 10.0
 """From SIGTERM to SIGKILL where the keeper stops the children itself."""
 # The wait status of a program that its starter could not execute.
 _NOT_STARTED = 127 << 8
-_ASKED = {
-    signal.SIGTERM: "stop",
-    signal.SIGINT: "stop",
-    signal.SIGQUIT: "stop",
-    signal.SIGHUP: "reload",
-    signal.SIGUSR1: "detach",
-    signal.SIGUSR2: "reopen",
-}
 
 
 class Keeper:
@@ -75,15 +66,14 @@ class Keeper:
         self._leaving: int | None = None
         self._failures_since_stop = 0
         self._is_stopping_alone = False
-        self._signals: deque[int] = deque()
         self._deadlines: dict[str, float] = {}
         self._adopted: dict[int, Run] = {}
-        self._woken = -1
+        self._signals: Signals
         self._handover_version = HANDOVER.version
 
     def begin(self) -> None:
         """Adopt what an earlier keeper has left running, and start a supervisor."""
-        self._woken = self._catch_signals()
+        self._catch_signals()
         self._watch_adopted(self._holding.adopt())
         self._start_supervisor()
 
@@ -96,7 +86,7 @@ class Keeper:
 
     def go_on(self, left: Succession) -> None:
         """Go on after `take_over`, with the supervisor that waits or with a new one."""
-        self._woken = self._catch_signals()
+        self._catch_signals()
         self._watch_adopted([run for run in left.runs if run.pidfd >= 0])
         if left.supervisor.pid:
             self._supervisors.meet(left.supervisor)
@@ -120,16 +110,16 @@ class Keeper:
 
     def _turn(self) -> None:
         for fd, _ in self._epoll.poll(self._timeout()):
-            if fd == self._woken:
-                _drain(self._woken)
+            if fd == self._signals.fd:
+                self._signals.drain()
                 # Only now: the kernel looks through every child that we have.
                 self._reap()
             elif fd in self._adopted:
                 self._adopted_ended(fd)
             elif fd == self._supervisors.waiting_fd:
                 self._supervisors.waiting_spoke()
-        while self._signals:
-            self._asked(self._signals.popleft())
+        while (asked := self._signals.take()) is not None:
+            self._asked(asked)
         self._handle_some()
         self._meet_deadlines()
         link = self._supervisors.link
@@ -159,26 +149,12 @@ class Keeper:
 
     # ------------------------------------------------------------ signals
 
-    def _catch_signals(self) -> int:
-        woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        for number in signal.valid_signals():
-            # What our starter ignores, children would ignore; SIGPIPE and SIGXFSZ Popen restores.
-            if signal.getsignal(number) == signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ):
-                signal.signal(number, signal.SIG_DFL)
-        for number in HANDLED_SIGNALS:
-            signal.signal(number, self._on_signal)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        self._epoll.register(woken, select.EPOLLIN)
-        return woken
+    def _catch_signals(self) -> None:
+        self._signals = Signals()
+        self._epoll.register(self._signals.fd, select.EPOLLIN)
 
-    def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if number != signal.SIGCHLD:
-            self._signals.append(number)
-
-    def _asked(self, number: int) -> None:
-        name = signal.Signals(number).name
-        what = _ASKED[signal.Signals(number)]
+    def _asked(self, number: signal.Signals) -> None:
+        name, what = number.name, ASKED[number]
         if what == "stop":
             self._supervisors.stop_asked = True
             self._manager.tell(f"stopping everything in order, asked by {name}", "STOPPING=1")
@@ -448,11 +424,3 @@ class Keeper:
             self._tell(messages.Ping())
         elif beat is Beat.LATE:
             self._break_link(f"it has not answered for {self._manager.ping_seconds:g} s")
-
-
-def _drain(fd: int) -> None:
-    try:
-        while os.read(fd, 4096):
-            continue
-    except BlockingIOError:
-        return
