@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -32,8 +33,12 @@ class Chaos(AssertionError):
 class Life:
     """One agent under one plan; a context manager that leaves no process behind."""
 
-    def __init__(self, plan: Episode, folder: Path, command: Sequence[str] = AGENT) -> None:
+    def __init__(
+        self, plan: Episode, folder: Path, other: Path | None = None, command: Sequence[str] = AGENT
+    ) -> None:
+        """`other` is the virtual environment of another version."""
         self._plan = plan
+        self._pythons = {"same": sys.executable, "other": str(other / "bin" / "python") if other else ""}
         self._folder = folder
         self._records = folder / "records"
         self._records.mkdir(parents=True)
@@ -42,6 +47,7 @@ class Life:
         self._killed: dict[int, float] = {}
         self._stops: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self._is_stopped: dict[str, bool] = {}
+        self._is_kept_up = {wanted.name for wanted in plan.programs}
         self._events: list[dict[str, Any]] = []
         self._position: dict[str, Any] = {}
         self._last_seen: dict[tuple[str, int], float] = {}
@@ -137,17 +143,20 @@ class Life:
         Raises: Chaos.
         """
         begun = time.monotonic()
-        self._note(f"{command.verb} {command.program} {command.signal}{' wait' if command.wait else ''}")
+        self._note(f"{command.verb} {command.program} {command.detail}{' wait' if command.wait else ''}")
+        self._keys += 1
+        key = f"k{self._keys}"
         if command.verb == "tail":
             self._patiently(lambda: self._tail(command.program))
             return
-        self._keys += 1
-        key = f"k{self._keys}"
+        if command.verb == "upgrade":
+            self._upgrade(self._pythons[command.detail], key, command.wait)
+            return
         if command.verb in ("stop", "restart"):
             self._stops[command.program].append((begun, float("inf")))
         answer = self._patiently(
             lambda: self.agent.operate(
-                command.verb, command.program, wait=command.wait, key=key, sig=command.signal
+                command.verb, command.program, wait=command.wait, key=key, sig=command.detail
             )
         )
         outcome = answer["outcomes"][0]
@@ -156,12 +165,18 @@ class Life:
             # A stop that nobody waited for goes on for a while.
             late = 0.0 if command.wait else 10.0
             self._stops[command.program][-1] = (begun, time.monotonic() + late)
-        if command.verb == "signal":
+        if command.verb == "signal" or outcome["result"] == "refused":
+            return
+        if command.verb in ("enable", "disable"):
+            # Neither stops or starts what is there; what becomes of it later is not for us to say.
+            self._is_stopped.pop(command.program, None)
+            self._is_kept_up.discard(command.program)
             return
         is_stop = command.verb == "stop"
         if is_stop and outcome["result"] not in ("ok", "unchanged"):
             raise Chaos(f"{command.program} could not be stopped: {outcome}")
         self._is_stopped[command.program] = is_stop
+        (self._is_kept_up.discard if is_stop else self._is_kept_up.add)(command.program)
         if is_stop and command.wait:
             living = [
                 record
@@ -170,6 +185,28 @@ class Life:
             ]
             if living:
                 raise Chaos(f"stopped, it is said, and yet: {living[0]}")
+
+    def _upgrade(self, python: str, key: str, wait: bool) -> None:
+        def ask() -> dict[str, Any]:
+            try:
+                return self.agent.ask("upgrade", python=python, context={"key": key, "operation_id": key})
+            except FleetError as error:
+                if error.code in AWAY | {TIMED_OUT}:
+                    raise
+                # What was begun may be cut short and told so.
+                return {"result": error.code}
+
+        answer = self._patiently(ask)
+        self._note(f"upgrade: {answer['result']}")
+        if not wait:
+            return
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while answer["result"] == "switching":
+            if time.monotonic() > deadline:
+                raise Chaos(f"the upgrade does not end: {answer}")
+            time.sleep(_ASK_SECONDS)
+            answer = self._patiently(lambda: self.agent.ask("upgrade_result"))
+        self._note(f"upgrade: {answer['result']} {answer.get('reason', '')}")
 
     def _tail(self, name: str) -> None:
         wanted = next(a_program for a_program in self._plan.programs if a_program.name == name)
@@ -285,7 +322,7 @@ class Life:
             if wants_up
             and wanted.kind not in ("short", "flash")
             and wanted.autorestart == "true"
-            and wanted.name not in stopped
+            and wanted.name in self._is_kept_up
         ]
         return (
             oracle.agreement(rows, records.read(self._records))

@@ -10,6 +10,11 @@ from typing import NamedTuple
 ROUNDS_PER_EPISODE = 25
 KINDS = ("long", "loud", "short", "flash", "quiet", "stubborn", "forks")
 OFFICES = ("keeper", "supervisor", "gateway")
+VERBS = (
+    *("start", "start", "start", "stop", "stop", "restart", "restart", "restart"),
+    *("signal", "tail", "enable", "disable", "upgrade", "upgrade"),
+)
+DETAILS = {"signal": ("HUP", "USR1"), "upgrade": ("same", "other")}
 STOP_WAIT_SECONDS = 1
 
 
@@ -25,13 +30,16 @@ class Program(NamedTuple):
 
 
 class Command(NamedTuple):
-    """What an operator asks, `pause` seconds after the answer to the command before."""
+    """What an operator asks, `pause` seconds after the answer to the command before.
+
+    `detail` is the signal to send, or the version to upgrade to: same or other.
+    """
 
     pause: float
     verb: str
     program: str
     wait: bool
-    signal: str = ""
+    detail: str = ""
 
 
 class Blow(NamedTuple):
@@ -94,10 +102,10 @@ def _round(dice: random.Random, programs: tuple[Program, ...], has_gateway: bool
 
 
 def _command(dice: random.Random, names: list[str]) -> Command:
-    verb = dice.choice(("start", "start", "stop", "restart", "restart", "signal", "tail"))
+    verb = dice.choice(VERBS)
     pause = dice.choice((0.0, 0.0, 0.02, 0.1)) * dice.random()
-    signal = dice.choice(("HUP", "USR1")) if verb == "signal" else ""
-    return Command(pause, verb, dice.choice(names), dice.random() < 0.6, signal)
+    detail = dice.choice(DETAILS.get(verb, ("",)))
+    return Command(pause, verb, dice.choice(names), dice.random() < 0.6, detail)
 
 
 def _blow(dice: random.Random, names: list[str], has_gateway: bool) -> Blow:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from chaos.life import Life
 from chaos.plan import ROUNDS_PER_EPISODE, episode
+from real.upgrades import other_version
 
 ROUNDS = 1000
 
@@ -28,7 +29,7 @@ def play(seed: int, number: int, rounds: int, folder: Path) -> str:
     """Play one episode in a folder that is removed when all went well; what went wrong, in words."""
     plan = episode(seed, number, rounds)
     folder.mkdir(parents=True)
-    life = Life(plan, folder)
+    life = Life(plan, folder, the_other_version(folder.parent))
     at = -1
     try:
         with life:
@@ -40,6 +41,12 @@ def play(seed: int, number: int, rounds: int, folder: Path) -> str:
         return f"{head}\n{type(error).__name__}: {error}\n{life.facts()}"
     shutil.rmtree(folder)
     return ""
+
+
+def the_other_version(folder: Path) -> Path:
+    """One for all episodes of this folder; another keeper, too."""
+    venv = folder / "venv"
+    return venv if venv.exists() else other_version(folder, keeper="import os as _of_another_version")
 
 
 def play_apart(seed: int, number: int, rounds: int, folder: Path) -> str:
@@ -58,6 +65,7 @@ def play_apart(seed: int, number: int, rounds: int, folder: Path) -> str:
 
 def run(seed: int, rounds: int, jobs: int, folder: Path) -> str:
     """Play until one fails or the rounds are over; what went wrong, in words."""
+    the_other_version(folder)
     number, left, done = 0, rounds, 0
     began = time.monotonic()
     pending: dict[Future[str], int] = {}

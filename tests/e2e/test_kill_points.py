@@ -124,7 +124,7 @@ class Mined(Life):
 
     def __init__(self, folder: Path, has_gateway: bool = False) -> None:
         self.mine = folder / "mine"
-        super().__init__(Episode(0, 0, has_gateway, (LOUD, SHORT, QUIET), ()), folder, MINED)
+        super().__init__(Episode(0, 0, has_gateway, (LOUD, SHORT, QUIET), ()), folder, command=MINED)
 
     def arm(self, role: str, place: str, targets: str) -> None:
         self.told.append(f"{role} {place}: {targets} killed")
