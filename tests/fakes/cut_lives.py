@@ -117,6 +117,7 @@ class Life:
             self._send,
             lambda _: None,
             strip_ansi=False,
+            report_shortage=print,
         )
         results = Results(str(story.folder / "results"), story.now, print)
         self.desires = some_desires(story.folder, loop, self.roster, story.failed)

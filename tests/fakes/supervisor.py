@@ -67,8 +67,11 @@ class FakeSupervisor:
             "upgrade": self._upgrade,
             "upgrade_result": self._upgrade_result,
             "serving": lambda frame: {},
+            "present": lambda frame: {},
         }
-        self.streams: dict[str, Callable[[int, Frame], None]] = {"watch": self._watch}
+        self.streams: dict[str, Callable[[int, Frame], None]] = {"watch": self._watch, "attend": self._attend}
+        self.callable: list[int] = []
+        """The streams that a gateway has opened to be called by."""
         self.seen: list[Frame] = []
         self.cancelled: list[int] = []
         self.results: dict[str, dict[str, Any]] = {}
@@ -213,6 +216,9 @@ class FakeSupervisor:
             "position": self.position(),
             "config_path": "",
         }
+
+    def _attend(self, number: int, frame: Frame) -> None:
+        self.callable.append(number)
 
     def _watch(self, number: int, frame: Frame) -> None:
         after = frame.get("after")

@@ -38,10 +38,14 @@ class Spawned(NamedTuple):
 
 
 class SpawnFailed(NamedTuple):
-    """A run could not be started; `error` as `status` shows it."""
+    """A run could not be started; `error` as `status` shows it.
+
+    `is_shortage`: the host lacks something (descriptors, memory, room), and the program is not to blame.
+    """
 
     run: int
     error: str
+    is_shortage: bool = False
 
 
 class Exited(NamedTuple):

@@ -72,6 +72,8 @@ def move_line(spec: ProcessSpec, old: str, process: Process) -> LogLine | None:
             )
         case State.BACKOFF if process.exit is not None:
             return LogLine(WARN, f"exited: {name} ({how}; not expected)")
+        case State.BACKOFF if process.shortages:
+            return None  # one word about all that the host cannot start: see `troubles`
         case State.BACKOFF:
             return LogLine(INFO, f"spawnerr: {process.spawn_error}")
         case State.FATAL:

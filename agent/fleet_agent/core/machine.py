@@ -174,7 +174,7 @@ def spawned(spec: ProcessSpec, process: Process, event: Spawned, now: Now) -> St
     if process.pid:
         return Step(process)
     timer = Timer(TimerKind.STARTED, event.at.monotonic + spec.startsecs)
-    step = Step(process._replace(pid=event.pid, started=event.at, timer=timer))
+    step = Step(process._replace(pid=event.pid, started=event.at, timer=timer, shortages=0))
     return steps.run_up(step, spec, now) if spec.startsecs <= 0 else step
 
 
@@ -191,9 +191,11 @@ def spawned_unknown(_spec: ProcessSpec, process: Process, event: Spawned, _now: 
 
 
 def spawn_failed(spec: ProcessSpec, process: Process, event: SpawnFailed, now: Now) -> Step:
-    """Try again later."""
+    """Try again later; where it is the host's fault, as long as it takes."""
     if process.pid:
         return impossible(spec, process, event, now)
+    if event.is_shortage:
+        return steps.wait_out(Step(process), event.error, now)
     return steps.fail(Step(process), spec, event.error, now, spawn_error=event.error)
 
 
@@ -284,7 +286,9 @@ def up_long_enough(spec: ProcessSpec, process: Process, _event: TimerFired, now:
 
 def retry(_spec: ProcessSpec, process: Process, _event: TimerFired, now: Now) -> Step:
     """The pause after a failed start is over."""
-    return steps.launch(Step(process), f"retry {process.failures}", now, failures=process.failures)
+    failures, shortages = process.failures, process.shortages
+    reason = "tried again after a shortage" if shortages else f"retry {failures}"
+    return steps.launch(Step(process), reason, now, failures, shortages)
 
 
 def restart(_spec: ProcessSpec, process: Process, _event: TimerFired, now: Now) -> Step:

@@ -149,7 +149,8 @@ class Process(NamedTuple):
     `run` numbers its lives from 1 and only grows; facts about another run than this one are stale.
     `signals` counts the signals asked for in this run, so that a repeated request is recognised;
     `is_killed` once SIGKILL was asked for because the stop signal did not end it in time. `desire` is what
-    operators want of it for good, as kept elsewhere: here so that it is told with the rest.
+    operators want of it for good, as kept elsewhere: here so that it is told with the rest. `shortages`
+    counts the starts in a row that the host had not the means for; a new supervisor counts anew.
     """
 
     state: State = State.STOPPED
@@ -168,6 +169,7 @@ class Process(NamedTuple):
     expected_exit: bool = True
     is_killed: bool = False
     desire: Desire | None = None
+    shortages: int = 0
 
     @property
     def is_ending_tree(self) -> bool:

@@ -9,6 +9,7 @@ from fleet_agent.core.describe import exit_text
 from fleet_agent.core.events import EndTree, Move, SendSignal, Spawn, Step
 from fleet_agent.core.model import Autorestart, Exit, Now, ProcessSpec, State, Timer, TimerKind
 
+LONGEST_SHORTAGE_PAUSE_SECONDS = 30.0
 MIN_RESTART_SECONDS = 1.0
 """The least time between two starts of a process that nobody asked for."""
 
@@ -21,7 +22,7 @@ def move(step: Step, new: State, reason: str, now: Now, **changes: Any) -> Step:
     return Step(process, step.effects, (*step.moves, move))
 
 
-def launch(step: Step, reason: str, now: Now, failures: int) -> Step:
+def launch(step: Step, reason: str, now: Now, failures: int, shortages: int = 0) -> Step:
     """On to STARTING with the next run."""
     run = step.process.run + 1
     moved = move(
@@ -40,6 +41,7 @@ def launch(step: Step, reason: str, now: Now, failures: int) -> Step:
         timer=None,
         expected_exit=True,
         is_killed=False,
+        shortages=shortages,
     )
     return moved._replace(effects=(*moved.effects, Spawn(run)))
 
@@ -63,6 +65,15 @@ def fail(step: Step, spec: ProcessSpec, reason: str, now: Now, **changes: Any) -
         return step
     gave_up = f"gave up: too many start retries too quickly ({failures})"
     return move(step, State.FATAL, gave_up, now, wanted=False, timer=None)
+
+
+def wait_out(step: Step, reason: str, now: Now) -> Step:
+    """On to BACKOFF where the host has not what a start takes: it is tried until it has, ever more seldom."""
+    shortages = step.process.shortages + 1
+    pause = min(LONGEST_SHORTAGE_PAUSE_SECONDS, 2.0 ** (shortages - 1))
+    retry = Timer(TimerKind.RETRY, now.monotonic + pause)
+    words = f"{reason}; tried again in {pause:.0f} s, and until it can be started"
+    return move(step, State.BACKOFF, words, now, pid=0, shortages=shortages, timer=retry, spawn_error=reason)
 
 
 def end(step: Step, spec: ProcessSpec, end: Exit, now: Now) -> Step:

@@ -36,6 +36,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from fleet_agent.gateway.admission import ROLES
+from fleet_agent.gateway.attendance import attend
 from fleet_agent.gateway.confine import User, confine, user_of
 from fleet_agent.gateway.copy import Copy
 from fleet_agent.gateway.feed import Feed
@@ -131,7 +132,7 @@ async def _serve(link: Link, setup: Setup, facts: AgentFacts) -> int:
     watching = Watching(link, copy, feed, pulse, monotonic, time.time)
     service = AgentService(facts, door, link, copy, feed, watching, monotonic, _new_id)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(feed.run()), tasks.create_task(pulse.run())]
+        running = [tasks.create_task(run) for run in (feed.run(), pulse.run(), attend(link))]
         try:
             await _first_of(feed.wait_until_filled(START_SECONDS), link.wait_until_ended())
             if not copy.is_filled:

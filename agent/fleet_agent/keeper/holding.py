@@ -9,13 +9,13 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from fleet_agent.formats.held import RUN_RECORD
 from fleet_agent.keeper import adopt, fifos, procfs, spawn
 from fleet_agent.keeper.folders import FOLDERS
-from fleet_agent.keeper.notes import say
+from fleet_agent.keeper.notes import failures, say
 from fleet_agent.keeper.run_records import Run, RunRecords, stem_of
 from fleet_agent.keeper.shelf import Shelf
 from fleet_agent.link.messages import Exited, SendSignal, SignalFailed, Spawn, Spawned, SpawnFailed
@@ -42,9 +42,12 @@ class Holding:
         self._by_pid: dict[int, Run] = {}
         # Runs whose record is older than what we know of them.
         self._unwritten: dict[Run, None] = {}
-        self._highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_DESCRIPTORS
+        # Those whose record could not be written: once one can be, they can.
+        self._unwritable: dict[Run, None] = {}
+        self._outputs = 0
+        highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_DESCRIPTORS
         share = _SHELVED_SHARE if os.geteuid() else _SHELVED_SHARE_OF_ROOT
-        self._shelf = Shelf(self._highest // share, spare)
+        self._shelf = Shelf(highest // share, spare)
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._runs.values()))
@@ -66,7 +69,7 @@ class Holding:
             say(problem)
         for run in runs:
             if adopt.take_over(run, self._boot_id):
-                self._runs[run.process, run.run] = run
+                self._hold(run)
                 self._note(run)
                 self._lay_down(run)
             else:
@@ -82,7 +85,7 @@ class Holding:
         self._records.version = RUN_RECORD.going_on(record_version)
         for run in runs:
             run.boot_id = self._boot_id
-            self._runs[run.process, run.run] = run
+            self._hold(run)
             if run.status is None and run.pidfd < 0:
                 self._by_pid[run.pid] = run
 
@@ -124,7 +127,7 @@ class Holding:
             if run is not None:
                 self._drop(run)
             return SpawnFailed(request.process, request.run, *outcome)
-        self._runs[key] = run
+        self._hold(run)
         self._by_pid[run.pid] = run
         self._unwritten[run] = None
         return outcome, run
@@ -211,7 +214,9 @@ class Holding:
             say(f"run {number} of {process} (pid {run.pid}) still lives; it is not released")
             return
         del self._runs[process, number]
+        self._outputs -= _outputs(run.streams)
         self._unwritten.pop(run, None)
+        self._unwritable.pop(run, None)
         self._drop(run)
 
     def leave(self) -> None:
@@ -235,8 +240,9 @@ class Holding:
         run.ends = fifos.open_held(run.fifos, run.streams)
         ends = fifos.open_child(run.fifos)
         try:
-            if ends and max(ends) + self._shelf.count > self._highest:
-                raise OSError(errno.EMFILE, "the rest is reserved")
+            refusal = self._refusal(run, ends)
+            if refusal is not None:
+                return refusal
             run.boot_id = self._boot_id
             if not run.is_named_by_files:
                 self._records.write(run)
@@ -256,6 +262,20 @@ class Holding:
             list(run.streams),
             run.fifos,
         )
+
+    def _refusal(self, run: Run, ends: Sequence[int]) -> spawn.Failure | None:
+        """Why a run is not started where what is left is for a new supervisor, which has to find its few."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        ours = max(ends, default=0) + self._shelf.count
+        # The supervisor has an end and a log for each output.
+        lent = 2 * (self._outputs + _outputs(run.streams))
+        if max(ours, lent) <= limit - _RESERVED_DESCRIPTORS:
+            return None
+        words = (
+            f"too many open files to spawn '{run.process.rpartition(':')[2]}': the agent may have {limit},"
+            f" which {len(self._runs)} processes use up; LimitNOFILE= of its unit, or ulimit -n, allows more"
+        )
+        return spawn.Failure("limit", errno.EMFILE, words)
 
     def _kill(self, run: Run, number: int, to_group: bool) -> None:
         if to_group:
@@ -278,7 +298,17 @@ class Holding:
         try:
             self._records.write(run, is_new)
         except OSError as error:
-            say(f"cannot write the run record of {run.process} (pid {run.pid}): {error.strerror}")
+            self._unwritable[run] = None
+            words = f"{error.strerror}; a keeper that comes after this one would know less of its processes"
+            failures.fails("writing run records", words)
+            return
+        failures.works("writing run records")
+        self._unwritten.update(self._unwritable)
+        self._unwritable.clear()
+
+    def _hold(self, run: Run) -> None:
+        self._runs[run.process, run.run] = run
+        self._outputs += _outputs(run.streams)
 
     def _lay_down(self, run: Run) -> None:
         if run.ends and self._shelf.put((run.process, run.run), run.ends):
@@ -307,3 +337,7 @@ class Holding:
         known = {path for run in self._runs.values() for path in run.fifos}
         there = [f"{self._fifo_folder}/{name}" for name in os.listdir(self._fifo_folder)]
         fifos.remove([path for path in there if path not in known])
+
+
+def _outputs(streams: Sequence[str]) -> int:
+    return len(streams) - ("stdin" in streams)

@@ -4,6 +4,7 @@ Started by `fleet-agent run`. It sleeps until something happens: a signal (death
 the end of an adopted child, a deadline. No policy: what is to run is decided by the supervisor.
 """
 
+import errno
 import math
 import os
 import select
@@ -18,7 +19,7 @@ from fleet_agent.keeper import offices
 from fleet_agent.keeper.folders import Locks
 from fleet_agent.keeper.handover import Action, Version
 from fleet_agent.keeper.holding import Holding
-from fleet_agent.keeper.notes import say
+from fleet_agent.keeper.notes import failures, say
 from fleet_agent.keeper.notify import Beat, ServiceManager
 from fleet_agent.keeper.run_records import Run
 from fleet_agent.keeper.signals import ASKED, Signals
@@ -31,6 +32,8 @@ from fleet_agent.link.channel import Received
 
 _FRAMES_PER_TURN = 8
 _RECORDS_PER_TURN = 8
+_DEATHS_TOLD = 3
+_NO_MEMORY_SECONDS = 0.1
 KILL_SECONDS = 10.0
 """From SIGTERM to SIGKILL where the keeper stops the children itself."""
 # The wait status of a program that its starter could not execute.
@@ -99,7 +102,12 @@ class Keeper:
     def hold(self) -> int:
         """Hold until told to leave; the exit code."""
         while self._exit_code is None:
-            self._turn()
+            try:
+                self._turn()
+            except MemoryError:
+                # Whatever it was, it is not worth the children.
+                failures.fails("a turn of the keeper", "no memory")
+                time.sleep(_NO_MEMORY_SECONDS)
         self._holding.leave()
         return self._exit_code
 
@@ -219,7 +227,10 @@ class Keeper:
             self._supervisors.switch(self._succeed)
             return
         words = f"the supervisor (pid {pid}) {offices.describe_status(status)}"
-        say(words)
+        if self._supervisors.life.young_deaths < _DEATHS_TOLD:
+            say(words)
+        else:
+            failures.fails("keeping a supervisor", f"{words}, as those before it, soon after its start")
         self._manager.tell(f"{words}; the children run on")
         if (
             os.waitstatus_to_exitcode(status) == offices.BAD_CONFIGURATION
@@ -367,7 +378,11 @@ class Keeper:
             say(f"the supervisor asks what this version does not know: {str(frame.get('m'))[:40]}")
 
     def _spawn(self, request: messages.Spawn) -> None:
-        outcome = self._holding.start(request)
+        try:
+            outcome = self._holding.start(request)
+        except MemoryError:
+            words = f"no memory to spawn '{request.process}'"
+            outcome = messages.SpawnFailed(request.process, request.run, "fork", errno.ENOMEM, words)
         if isinstance(outcome, messages.SpawnFailed):
             self._tell(outcome)
         elif outcome is not None:
@@ -381,9 +396,10 @@ class Keeper:
         try:
             pid = self._gateways.start(request.argv, fds)
         except (OSError, IndexError) as error:
-            say(f"cannot start the gateway: {error}")
+            failures.fails("starting the gateway", str(error))
             self._tell(messages.GatewayEnded(0, _NOT_STARTED))
             return
+        failures.works("starting the gateway")
         self._tell(messages.GatewayStarted(pid))
 
     # ------------------------------------------------------------ the end

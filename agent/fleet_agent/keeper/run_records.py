@@ -5,6 +5,7 @@ this process, not this boot. Until it is there, and when it is torn, the names o
 run, which then has pid 0. A name too long to be told by a file has its record before the fork.
 """
 
+import errno
 import json
 import os
 from binascii import crc32
@@ -173,7 +174,8 @@ class RunRecords:
         at = path if is_new else path + ".tmp"
         fd = os.open(at, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, data)
+            if os.write(fd, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), at)
         finally:
             os.close(fd)
         if not is_new:

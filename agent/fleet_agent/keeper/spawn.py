@@ -88,6 +88,8 @@ def start_child(
             return _start_as_user(request, arguments, spare)
         with spare, _OpenFiles(request.nofile):
             return _popen(request.argv, cwd=request.directory or None, **arguments)
+    except MemoryError:
+        return of_resource(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), request.process, "fork")
     except OSError as error:
         return _failure_of(error, request)
     except (ValueError, TypeError, AttributeError) as error:
@@ -111,8 +113,14 @@ def start_office(
             os.dup2(fd, target, inheritable=True)
         _reset_signals()
 
-    with spare, _SignalsBlocked():
-        return _popen(argv, preexec_fn=arrange, env=environ)
+    try:
+        with spare, _SignalsBlocked():
+            return _popen(argv, preexec_fn=arrange, env=environ)
+    except MemoryError as error:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
+    except subprocess.SubprocessError as error:
+        # Between fork and exec only descriptors are needed.
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
 
 
 def take_low_numbers() -> None:

@@ -15,7 +15,7 @@ from fleet_agent.keeper.fingerprint import fingerprint
 from fleet_agent.keeper.folders import Locks
 from fleet_agent.keeper.handover import READY_SECONDS, Action, Event, Handover, Stage, Version
 from fleet_agent.keeper.holding import Holding
-from fleet_agent.keeper.notes import say
+from fleet_agent.keeper.notes import failures, say
 from fleet_agent.keeper.spawn import Spare, start_office
 from fleet_agent.keeper.succession import Succession, SupervisorLeft
 from fleet_agent.keeper.supervisor_link import SupervisorLink
@@ -73,9 +73,10 @@ class Supervisors:
         try:
             ours, pid = self._start_with_link(self.version.supervisor)
         except OSError as error:
-            say(f"cannot start the supervisor ({self.version.supervisor[0]}): {error.strerror}")
+            failures.fails("starting the supervisor", f"{self.version.supervisor[0]}: {error.strerror}")
             self.life.started(0, time.monotonic())
             return False
+        failures.works("starting the supervisor")
         self.life.started(pid, time.monotonic())
         self._introduce(ours)
         return True
@@ -103,7 +104,11 @@ class Supervisors:
                 raise
 
     def _introduce(self, ours: socket.socket) -> None:
-        self._locks.runtime.tell(self.pid)
+        try:
+            self._locks.runtime.tell(self.pid)
+            failures.works("writing agent.lock")
+        except OSError as error:
+            failures.fails("writing agent.lock", f"{error.strerror}; it names an earlier supervisor")
         hello = messages.Hello(
             messages.PROTOCOL_VERSION,
             os.getpid(),
@@ -134,11 +139,15 @@ class Supervisors:
             if fd >= 0:
                 os.close(fd)
         if fds and len(self.kept) < MAX_KEPT:
-            self.kept[message.name] = (os.dup(fds[0]), message.note)
+            try:
+                self.kept[message.name] = (os.dup(fds[0]), message.note)
+            except OSError as error:
+                failures.fails(f"keeping {message.name}", error.strerror or str(error))
 
     def ready(self) -> None:
         """It serves."""
         self.life.ready()
+        failures.works("keeping a supervisor")
         self.due.pop("unready", None)
         self.reverted = ""
 

@@ -262,7 +262,14 @@ class Agent:
             self._warn,
         )
         self._children = Children(
-            self._loop, self._roster, self._logs, self._trees, self._send, self._report, daemon.strip_ansi
+            self._loop,
+            self._roster,
+            self._logs,
+            self._trees,
+            self._send,
+            self._report,
+            daemon.strip_ansi,
+            self._troubles.about("start of processes", ""),
         )
         self._watching = Watching(self._roster, journal, self._host_id, clock)
         results_path = os.path.join(self._paths.runtime, "results")
@@ -309,6 +316,7 @@ class Agent:
             self._link.send,
             self._warn,
             lambda: self._announcement.tell_address(self._gateways.address),
+            self._troubles.about("gateway", ""),
         )
         self._upgrading = Upgrading(
             self._loop,

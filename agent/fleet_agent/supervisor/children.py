@@ -1,5 +1,6 @@
 """What the keeper holds, told to processes and logs: spawns, ends, and what a new supervisor finds."""
 
+import errno
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from fleet_agent.supervisor.logs.worker import Drained, LogWorker, RunClosed
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.roster import Member, Roster
 from fleet_agent.supervisor.trees.trees import Trees
+from fleet_agent.supervisor.troubles import Report
 from fleet_agent.supervisor.wait_status import exit_of
 
 STRAY_SECONDS = 10.0
@@ -21,6 +23,7 @@ STRAY_SECONDS = 10.0
 _SIGTERM = 15
 _SIGKILL = 9
 _STAGES_IN_CHILD = frozenset({"setuid", "chdir", "exec"})
+_STAGES_OF_HOST = frozenset({"limit", "fork", "fifo"})
 
 
 class Found(NamedTuple):
@@ -42,6 +45,7 @@ class Children:
         send: Callable[[ToKeeper], None],
         report: Callable[[LogLine], None],
         strip_ansi: bool,
+        report_shortage: Report,
     ) -> None:
         self._loop = loop
         self._roster = roster
@@ -50,11 +54,16 @@ class Children:
         self._send = send
         self._report = report
         self._strip = strip_ansi
+        self._report_shortage = report_shortage
+        self._is_short = False
         self._ended: set[tuple[str, int]] = set()
         self._strays: set[tuple[str, int]] = set()
 
     def on_spawned(self, message: Spawned, fds: list[int]) -> None:
         """A run lives: read its streams, tell its process."""
+        if self._is_short:
+            self._is_short = False
+            self._report_shortage("")
         self._read(message.process, message.run, dict(zip(message.streams, fds, strict=False)))
         self._trees.spawned((message.process, message.run), message.pid, message.monotonic)
         if message.process in self._roster:
@@ -68,7 +77,14 @@ class Children:
             spec = self._roster[message.process].spec
             if message.stage in _STAGES_IN_CHILD:
                 self.tell_in_log(spec, message.message)
-            self._roster.apply(message.process, events.SpawnFailed(message.run, message.message))
+            is_shortage = message.stage in _STAGES_OF_HOST and message.errno != errno.EINVAL
+            failed = events.SpawnFailed(message.run, message.message, is_shortage)
+            self._roster.apply(message.process, failed)
+            if is_shortage:
+                self._is_short = True
+                self._report_shortage(
+                    f"fails: {message.message}; what cannot be started is tried again, every 30 s at least"
+                )
 
     def tell_in_log(self, spec: ProcessSpec, error: str) -> None:
         """Write into a process's own log why its program was not reached."""

@@ -21,8 +21,10 @@ from fleet_agent.core.describe import exit_text
 from fleet_agent.formats.table import PORT
 from fleet_agent.link.channel import Channel
 from fleet_agent.link.messages import GatewayEnded, StartGateway
+from fleet_agent.supervisor.attendance import Attendance
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.sessions import Handler, Session
+from fleet_agent.supervisor.troubles import Report
 from fleet_agent.supervisor.wait_status import exit_of
 from fleet_agent.supervisor.whole_file import write_whole
 
@@ -30,6 +32,9 @@ GATEWAY_ACTOR = "gateway"
 MIN_LIFE_SECONDS = 10.0
 MIN_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 5.0
+TOLD_PAUSE_SECONDS = 0.5
+"""Up to this pause each end is told by itself; then it is a trouble."""
+
 LEAVING_SECONDS = 5.0
 # Of nobody there may be others, who could bind beside the gateway, or end it.
 _DEFAULT_USERS = ("fleet-agent", "nobody")
@@ -59,6 +64,7 @@ class Gateways:
         start: Callable[[StartGateway, list[int]], None],
         report: Callable[[str], None],
         on_address: Callable[[], None],
+        trouble: Report,
     ) -> None:
         """`start` asks the keeper for a gateway; `on_address` is called when `address` has become known."""
         self._loop = loop
@@ -67,6 +73,8 @@ class Gateways:
         self._start = start
         self._report = report
         self._on_address = on_address
+        self._trouble = trouble
+        self._attendance = Attendance(loop, self._on_silence)
         self._handler: Handler | None = None
         self._port: socket.socket | None = None
         self._session: Session | None = None
@@ -150,6 +158,7 @@ class Gateways:
     def on_serving(self, error: FleetError | None) -> None:
         """The gateway says that it serves, or why it cannot."""
         self._is_refusing = error is not None
+        self._trouble("" if error is None else f"does not serve: {error.message}")
         if error is None:
             self._note("")
         else:
@@ -174,8 +183,11 @@ class Gateways:
         young = now - self._began < MIN_LIFE_SECONDS
         self._pause = min(MAX_PAUSE_SECONDS, max(MIN_PAUSE_SECONDS, self._pause * 2)) if young else 0.0
         again = f"starting it again in {self._pause:.1f} s" if self._pause else "starting it again"
-        if message.pid:
-            self._report(f"gateway {message.pid} ended ({exit_text(exit_of(message.status))}); {again}")
+        how = exit_text(exit_of(message.status)) if message.pid else "it could not be started"
+        if self._pause > TOLD_PAUSE_SECONDS:
+            self._trouble(f"does not stay up: {how}; it is started again every {MAX_PAUSE_SECONDS:.0f} s")
+        elif message.pid:
+            self._report(f"gateway {message.pid} ended ({how}); {again}")
         else:
             self._report(f"the gateway could not be started; {again}")
         self._loop.after(self._pause, self._launch)
@@ -216,10 +228,27 @@ class Gateways:
             self._report(f"gateway {self.pid} has lost its link and does not leave; replacing it")
             self._launch()
 
+    def attend(self, session: Session, number: int) -> None:
+        """The gateway opens the stream that it is called by: see `attendance`."""
+        self._attendance.begin(session, number)
+
+    def present(self, call: int) -> None:
+        """It answers a call."""
+        self._attendance.present(call)
+
+    def look(self) -> None:
+        """Somebody asks for the gateway: see whether it answers."""
+        self._attendance.look()
+
+    def _on_silence(self, seconds: float) -> None:
+        self._trouble(f"has not answered for {seconds:.0f} s (pid {self.pid}); it is replaced")
+        self._launch()
+
     def _close_session(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             session.close()
+        self._attendance.end()
 
     def _account(self) -> pwd.struct_passwd | None:
         wanted = self._settings.gateway_user

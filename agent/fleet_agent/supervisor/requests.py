@@ -101,6 +101,8 @@ class Requests:
             "serving": self._serving,
             "upgrade": self._upgrade,
             "upgrade_result": self._upgrade_result,
+            "attend": self._attend,
+            "present": self._present,
         }
 
     def handle(self, session: Session, number: int, verb: str, arguments: Frame) -> None:
@@ -154,6 +156,7 @@ class Requests:
     def _present_troubles(self) -> list[TroubleRow]:
         self._stalls.look()
         self._keeper_owes()
+        self._gateways.look()
         return self._troubles.rows()
 
     def _hello(self, session: Session, number: int, arguments: Frame) -> None:
@@ -336,6 +339,18 @@ class Requests:
         _check_gateway(session)
         error = arguments.get("error")
         self._gateways.on_serving(from_wire(error) if isinstance(error, dict) else None)
+        session.answer(number, {})
+
+    def _attend(self, session: Session, number: int, arguments: Frame) -> None:
+        _check_gateway(session)
+        self._gateways.attend(session, number)
+
+    def _present(self, session: Session, number: int, arguments: Frame) -> None:
+        _check_gateway(session)
+        call = arguments.get("call")
+        if type(call) is not int:
+            raise BadRequest("BAD_ARGUMENT", f"`call` is {shown(call)}; a number is expected")
+        self._gateways.present(call)
         session.answer(number, {})
 
     def _select(self, terms: list[str]) -> Selection:

@@ -550,3 +550,23 @@ def test_a_stop_always_comes_to_an_end(spec: ProcessSpec, history: list[tuple[st
     assert keeper.process.state in (State.STOPPED, State.EXITED, State.FATAL)
     assert keeper.process.timer is None
     assert not keeper.living
+
+
+def test_a_host_that_lacks_something_is_tried_for_ever_and_ever_more_seldom() -> None:
+    spec, process, now = SPEC._replace(startretries=1), Process(), Now(100.0, 5000.0)
+    process = transition(spec, process, StartAsked("test"), now).process
+    pauses = []
+    for _ in range(12):
+        process = transition(spec, process, SpawnFailed(process.run, "no memory", True), now).process
+        assert (process.state, process.failures, process.wanted) == (State.BACKOFF, 0, True)
+        assert process.timer is not None and process.timer.kind is TimerKind.RETRY
+        pauses.append(process.timer.due - now.monotonic)
+        assert process.reason.startswith("no memory; tried again in")
+        now = Now(process.timer.due, now.wall + pauses[-1])
+        step = transition(spec, process, TimerFired(TimerKind.RETRY), now)
+        process = step.process
+        assert [type(effect) for effect in step.effects] == [Spawn]
+    assert pauses[:6] == [1, 2, 4, 8, 16, 30]
+    assert pauses[-1] == 30
+    process = transition(spec, process, Spawned(process.run, 7, now), now).process
+    assert process.shortages == 0

@@ -1,5 +1,6 @@
 """What the keeper holds is read, booked and released, by this supervisor and by the next."""
 
+import errno
 import os
 from pathlib import Path
 from typing import cast
@@ -37,6 +38,7 @@ class World(SmallRoster):
         self.trees = PlantedTrees()
         self.sent: list[ToKeeper] = []
         self.lines: list[LogLine] = []
+        self.shortages: list[str] = []
         self.children = Children(
             self.loop,
             self.roster,
@@ -45,6 +47,7 @@ class World(SmallRoster):
             self.sent.append,
             self.lines.append,
             strip_ansi=False,
+            report_shortage=self.shortages.append,
         )
 
     def ask_start(self, name: str = "a") -> None:
@@ -336,3 +339,30 @@ def test_what_nobody_wants_and_ends_in_time_is_not_killed(tmp_path: Path) -> Non
     world.pass_time(STRAY_SECONDS)
     world.turn()
     assert len(world.sent) == len(world.lines) == 1
+
+
+def test_what_the_host_cannot_start_is_one_trouble_until_something_can_be_started(tmp_path: Path) -> None:
+    world = World(tmp_path, a_spec("a"), a_spec("b"), a_spec("c"))
+    for name in "abc":
+        world.ask_start(name)
+    for name, stage in (("a", "fork"), ("b", "limit")):
+        failed = SpawnFailed(f"g:{name}", 1, stage, errno.EAGAIN, f"no room for {name}")
+        world.children.on_spawn_failed(failed)
+        assert world.process(name).state is State.BACKOFF
+        assert world.process(name).failures == 0
+    assert [words.split(";")[0] for words in world.shortages] == [
+        "fails: no room for a",
+        "fails: no room for b",
+    ]
+    world.born("c")
+    world.born("c")
+    assert world.shortages[2:] == [""]
+
+
+@pytest.mark.parametrize(("stage", "code"), [("exec", errno.ENOENT), ("fifo", errno.EINVAL)])
+def test_what_is_wrong_with_a_program_is_not_the_hosts_trouble(tmp_path: Path, stage: str, code: int) -> None:
+    world = World(tmp_path, a_spec("a"))
+    world.ask_start()
+    world.children.on_spawn_failed(SpawnFailed("g:a", 1, stage, code, "wrong"))
+    assert world.process("a").failures == 1
+    assert world.shortages == []

@@ -61,10 +61,17 @@ class World:
         self.folder = folder
         self.loop = Loop(time.monotonic)
         self.said: list[str] = []
+        self.troubles: list[str] = []
         self.started: list[Started] = []
         self.addresses: list[str] = []
         self.gateways = Gateways(
-            self.loop, settings, str(folder / "port"), self._start, self.said.append, self._addressed
+            self.loop,
+            settings,
+            str(folder / "port"),
+            self._start,
+            self.said.append,
+            self._addressed,
+            self.troubles.append,
         )
 
     def _start(self, message: StartGateway, fds: list[int]) -> None:

@@ -88,7 +88,9 @@ class World(SmallRoster):
         self.busy = 0.0, ""
         self.keeper_owes = 0.0
         settings = FleetSettings(insecure_plaintext=True)
-        gateways = Gateways(self.turns, settings, str(folder / "port"), lambda *_: None, print, lambda: None)
+        gateways = Gateways(
+            self.turns, settings, str(folder / "port"), lambda *_: None, print, lambda: None, print
+        )
         gateways.pid = 55
         self.requests = Requests(
             self.roster,
