@@ -1,4 +1,4 @@
-"""A gateway that answers is left alone, one that does not is noticed, and nobody is blamed for a pause of ours."""
+"""A gateway that answers is left alone, and one that does not is noticed."""
 
 from typing import Any, cast
 
