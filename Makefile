@@ -24,7 +24,7 @@ demo: $(STAMP) ## a controller and five agents on this machine; ONCE=1 shows, ch
 test: check ## check, then every test; as root once more as a plain user
 	@.ci/test $(VENV)
 
-hosts: $(STAMP) ## the agent under a real systemd: boots a Debian host, as root (systemd-nspawn, debootstrap)
+hosts: $(STAMP) ## the agent under a real systemd and sysvinit: boots Debian hosts, as root
 	@FLEET_TEST_HOSTS=1 $(PY) -m pytest -q tests/hosts
 
 check: $(STAMP) ## lint, types, imports and pure tests: seconds

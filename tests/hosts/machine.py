@@ -1,4 +1,4 @@
-"""A host with a systemd of its own as pid 1: the distribution's minimal system in systemd-nspawn.
+"""A host with an init of its own as pid 1: the distribution's minimal system in systemd-nspawn.
 
 It has no network. The base system is built once (`FLEET_HOSTS_DIR`, default /var/tmp/fleet-hosts) and never
 written to again; what a host writes lies in a layer above it that is thrown away with the host.
@@ -18,7 +18,14 @@ from real.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 BASES = Path(os.environ.get("FLEET_HOSTS_DIR", "/var/tmp/fleet-hosts"))
-PACKAGES = "systemd,systemd-sysv,dbus,python3,procps"
+PACKAGES = {
+    "systemd": "systemd,systemd-sysv,dbus,python3,procps",
+    "sysvinit": "sysvinit-core,sysv-rc,initscripts,python3,procps",
+}
+IS_UP = {
+    "systemd": "systemctl is-system-running | grep -E 'running|degraded'",
+    "sysvinit": "runlevel | grep '^N 2'",
+}
 AGENT = "/opt/fleet/bin/fleet-agent"
 LIBRARY = "/opt/fleet/lib"
 LAUNCHER = "#!/usr/bin/python3 -P\nimport sys\nfrom fleet_agent.main import main\nsys.exit(main())\n"
@@ -40,17 +47,18 @@ def why_not() -> str:
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-def build_base() -> Path:
-    """The base system of this distribution; the first time takes a minute and its package mirror."""
+def build_base(init: str) -> Path:
+    """The base system of this distribution with this init; made once, in a minute, from its mirror."""
     release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
     )
-    base = BASES / release["VERSION_CODENAME"].strip('"')
+    codename = release["VERSION_CODENAME"].strip('"')
+    base = BASES / f"{codename}-{init}"
     if not (base / ".whole").exists():
         shutil.rmtree(base, ignore_errors=True)
         base.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", base.name, str(base)],
+            ["debootstrap", "--variant=minbase", f"--include={PACKAGES[init]}", codename, str(base)],
             check=True,
             stdout=subprocess.DEVNULL,
             timeout=900,
@@ -63,14 +71,15 @@ def build_base() -> Path:
 class Machine:
     """One host; a context manager that leaves neither a process nor a mount behind."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, init: str = "systemd") -> None:
+        self._init = init
         self._name = f"fleet-{os.getpid()}"
         self._console = folder / "console.log"
         self.root = folder / "root"
         layers = [folder / name for name in ("upper", "work", "root")]
         for layer in layers:
             layer.mkdir()
-        options = f"lowerdir={build_base()},upperdir={layers[0]},workdir={layers[1]}"
+        options = f"lowerdir={build_base(init)},upperdir={layers[0]},workdir={layers[1]}"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(self.root)], check=True)
         self._nspawn: subprocess.Popen[bytes] | None = None
 
@@ -110,8 +119,7 @@ class Machine:
                 start_new_session=True,
             )
         wait_for(
-            lambda: self.run("systemctl is-system-running", check=False).strip(),
-            lambda state: state in ("running", "degraded"),
+            lambda: self.run(IS_UP[self._init], check=False).strip(),
             seconds=60,
             what=f"a host that has booted, see {self._console}",
         )
@@ -148,7 +156,7 @@ class Machine:
     def power_off(self) -> None:
         """Shut it down in order."""
         assert self._nspawn is not None
-        self.run("systemctl --no-block poweroff")
+        self.run("systemctl --no-block poweroff" if self._init == "systemd" else "poweroff")
         self._nspawn.wait(120)
         self._nspawn = None
 

@@ -146,6 +146,14 @@ def test_a_stopped_supervisor_is_replaced_by_the_keeper_and_a_stopped_keeper_by_
     assert pids(host) == before
 
 
+def test_no_line_was_lost_in_all_that(host: Machine) -> None:
+    pids(host)
+    count = len(host.run("cat /var/log/lines.log").splitlines())
+    wait_for(lambda: len(host.run("cat /var/log/lines.log").splitlines()) > count, what="further lines")
+    lines = host.run("cat /var/log/lines.log").splitlines()[:count]
+    assert lines == [str(number) for number in range(count)]
+
+
 def test_what_was_asked_to_end_stays_ended(host: Machine) -> None:
     before = pids(host)
     assert "everything is stopped" in host.run("fleet-agent stop")
