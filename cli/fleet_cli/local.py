@@ -45,13 +45,14 @@ class LocalAgent:
         """Version, pids and identity of the agent. Raises: as `Door.request`."""
         return self._ask("hello", self._timeout_seconds or READ_TIMEOUT_SECONDS)
 
-    def status(self, terms: list[str]) -> HostAnswer:
-        """The processes that the terms mean.
+    def status(self, terms: list[str], *, tree: bool = False) -> HostAnswer:
+        """The processes that the terms mean; with `tree`, their descendants too.
 
         Raises: Denied when the door may not be opened.
         """
         try:
-            reply = self._ask("status", self._timeout_seconds or READ_TIMEOUT_SECONDS, terms=terms)
+            seconds = self._timeout_seconds or READ_TIMEOUT_SECONDS
+            reply = self._ask("tree" if tree else "status", seconds, terms=terms)
         except FleetError as error:
             return _failure(error, Bucket.TIMED_OUT)
         answer = HostAnswer(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import grpc
-from fleet_api import channel, status_codes, wire
+from fleet_api import channel, status_codes, tree_wire, wire
 from fleet_api.errors import Denied, FleetError, Unavailable
 from fleet_api.rows import ErrorRow
 from fleet_api.v1 import agent_pb2, controller_pb2, controller_pb2_grpc, types_pb2
@@ -16,6 +16,7 @@ from fleet_cli.retry import Retry
 from fleet_cli.settings import Settings
 
 READ_TIMEOUT_SECONDS = 30.0
+TREE_HOST_SECONDS = 10.0
 PROBE_SECONDS = 3.0
 
 _RETRIED = frozenset({"AGENT_UNAVAILABLE", "CONNECTION_REFUSED", "CONTROLLER_LEAVING"})
@@ -99,12 +100,18 @@ class Controller:
             records = [_record(host) for reply in replies for host in reply.hosts]
             return sorted(records, key=lambda record: record.name)
 
-    def status(self, expression: str | None, terms: Iterable[str]) -> Iterator[HostAnswer]:
-        """Each host's processes, from the controller's memory."""
+    def status(
+        self, expression: str | None, terms: Iterable[str], *, tree: bool = False
+    ) -> Iterator[HostAnswer]:
+        """Each host's processes, from the controller's memory; with `tree`, from the hosts themselves."""
         request = controller_pb2.GetStatusRequest(
-            hosts=_selector(expression), selector=types_pb2.ProcessSelector(terms=terms)
+            hosts=_selector(expression), selector=types_pb2.ProcessSelector(terms=terms), tree=tree
         )
-        return self._answers(lambda stub: stub.GetStatus(request, timeout=self._read_timeout), _gather_status)
+        timeout = self._read_timeout
+        if tree:
+            request.host_timeout.CopyFrom(wire.duration(self._timeout_seconds or TREE_HOST_SECONDS))
+            timeout += TREE_HOST_SECONDS
+        return self._answers(lambda stub: stub.GetStatus(request, timeout=timeout), _gather_status)
 
     def operate(self, expression: str | None, change: Change) -> Iterator[HostAnswer]:
         """Carry one change to every host; each answer as it comes."""
@@ -278,7 +285,7 @@ def _gather_status(replies: Iterable[controller_pb2.HostStatus]) -> Iterator[Hos
             host=reply.host,
             bucket=_bucket(reply.bucket),
             error=_error(reply),
-            rows=[wire.process_from_proto(process) for part in all_parts for process in part.processes],
+            rows=[tree_wire.process_from_proto(process) for part in all_parts for process in part.processes],
             errors=[wire.error_from_proto(error) for part in all_parts for error in part.errors],
             reachability=_reachability(all_parts[0].reachability),
             position=wire.position_from_proto(reply.position) if reply.HasField("position") else None,

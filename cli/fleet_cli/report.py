@@ -59,8 +59,10 @@ def collect(
     return Collected(collected, is_interrupted, failure, frozenset(printed))
 
 
-def status(invocation: Invocation, output: Output, collected: Collected, *, is_local: bool) -> int:
-    """Print a status; returns the exit code."""
+def status(
+    invocation: Invocation, output: Output, collected: Collected, *, is_local: bool, has_trees: bool = False
+) -> int:
+    """Print a status, with descendants where they were asked for; returns the exit code."""
     answers = collected.answers if is_local else settle_read(collected.answers)
     code = exit_codes.of_status(
         [answer.bucket for answer in answers], [row["state"] for answer in answers for row in answer.rows]
@@ -77,6 +79,10 @@ def status(invocation: Invocation, output: Output, collected: Collected, *, is_l
         _print_rest(invocation, "status", "status", answers, collected, code)
     elif output is Output.NAME:
         _print_names(invocation, answers, is_local=is_local)
+    elif has_trees:
+        from fleet_cli.views import tree
+
+        invocation.print(tree.status(_by_host(answers), has_colour, is_local=is_local))
     elif output is Output.WIDE:
         invocation.print(table.wide_status(answers, has_colour, invocation.wall()))
     elif is_local or _is_plain(answers):

@@ -43,6 +43,7 @@ from fleet_controller.service import ControllerService
 from fleet_controller.sessions import Sessions
 from fleet_controller.state import FleetState
 from fleet_controller.store import StateDir
+from fleet_controller.trees import Trees
 
 DRAIN_SECONDS = 10.0
 MAX_CONNECTIONS = 4000
@@ -157,9 +158,12 @@ async def serve(
     sessions = Sessions(state, credentials, settings, dice, log)
     dispatch = Dispatch(sessions, time.monotonic, dice, log)
     relay = Relay(sessions, time.monotonic, dice, log)
+    trees = Trees(sessions, time.monotonic, log)
     epoch = store.next_epoch()
     door = Door(settings.fleet if credentials else None, frozenset({Role.OPERATOR}))
-    service = ControllerService(settings, door, state, dispatch, relay, epoch, lambda: str(uuid.uuid4()))
+    service = ControllerService(
+        settings, door, state, dispatch, relay, trees, epoch, lambda: str(uuid.uuid4())
+    )
     server, vital_signs = _server(service, Admission(door, lambda *what: _call_failed(log, *what)))
     address = _open_door(server, settings, credentials)
     async with asyncio.TaskGroup() as rooms:

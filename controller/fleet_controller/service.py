@@ -21,9 +21,10 @@ from fleet_controller.messages import to_position
 from fleet_controller.relay import Relay, Wish
 from fleet_controller.state import FleetState
 from fleet_controller.status import StatusTeller, host_message
+from fleet_controller.trees import Question, Trees
 
 API_LEVEL = 2
-FEATURES = ("status", "operate", "logs", "desires")
+FEATURES = ("status", "operate", "logs", "desires", "tree")
 
 HOSTS_A_MESSAGE = 200
 MOST_FANOUT = 10_000
@@ -40,6 +41,7 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         state: FleetState,
         dispatch: Dispatch,
         relay: Relay,
+        trees: Trees,
         epoch: int,
         make_id: Callable[[], str],
     ) -> None:
@@ -48,6 +50,7 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
         self._state = state
         self._dispatch = dispatch
         self._relay = relay
+        self._trees = trees
         self._epoch = epoch
         self._make_id = make_id
         self._started = state.clock()
@@ -81,8 +84,17 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
     async def GetStatus(  # noqa: N802
         self, request: controller_pb2.GetStatusRequest, context: Context
     ) -> AsyncIterator[controller_pb2.HostStatus]:
-        """Each host's status from memory: at once where it is known, and where it soon will be, then."""
+        """Each host's status from memory: at once where it is known, and where it soon will be, then.
+
+        Descendants are in no memory: with them, each host is asked.
+        """
         names = self._targets(request.hosts)
+        if request.tree:
+            question = Question(names, request.selector, self._host_seconds(request))
+            async with contextlib.aclosing(self._trees.read(question)) as answers:
+                async for answer in answers:
+                    yield answer
+            return
         wanted = {message.agent_id: to_position(message) for message in request.at_least}
         teller = StatusTeller(self._state, self._config, list(request.selector.terms), wanted)
         async for name in self._state.each_when(names, teller.seconds_until_told):
@@ -126,6 +138,20 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
     def _targets(self, selector: controller_pb2.HostSelector) -> tuple[str, ...]:
         return targets.resolve(selector.expression, selector.all_hosts, self._state.inventory)
 
+    def _host_seconds(
+        self, request: controller_pb2.OperateFleetRequest | controller_pb2.GetStatusRequest
+    ) -> float:
+        """How long one host may take.
+
+        Raises: BadRequest.
+        """
+        if not request.HasField("host_timeout"):
+            return self._config.host_timeout
+        seconds = wire.seconds_of(request.host_timeout)
+        if not 0 < seconds <= MOST_SECONDS:
+            raise BadRequest("BAD_TIMEOUT", f"host_timeout {seconds:g} s is not in (0, {MOST_SECONDS:g}]")
+        return seconds
+
     def _order(self, request: controller_pb2.OperateFleetRequest, operator: str) -> Order:
         """The change that was asked for, with our own fleet, epoch and name of the operator in it.
 
@@ -138,11 +164,7 @@ class ControllerService(controller_pb2_grpc.ControllerServiceServicer):
             raise BadRequest("NO_PROCESS", "no process is named", "name some, or say all")
         if request.fanout > MOST_FANOUT:
             raise BadRequest("BAD_FANOUT", f"fanout {request.fanout} is more than {MOST_FANOUT}")
-        seconds = self._config.host_timeout
-        if request.HasField("host_timeout"):
-            seconds = wire.seconds_of(request.host_timeout)
-            if not 0 < seconds <= MOST_SECONDS:
-                raise BadRequest("BAD_TIMEOUT", f"host_timeout {seconds:g} s is not in (0, {MOST_SECONDS:g}]")
+        seconds = self._host_seconds(request)
         asked = request.context
         operation_id = asked.operation_id or self._make_id()
         return Order(

@@ -3,7 +3,7 @@
 Times are seconds since the epoch, None when there is none; durations are seconds.
 """
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class ExitRow(TypedDict):
@@ -24,8 +24,27 @@ class DesireRow(TypedDict):
     operation_id: str
 
 
+class TreeRow(TypedDict):
+    """One process of the kernel in the tree of a supervised one; `state` is the kernel's letter.
+
+    `depth` 0 is the supervised process itself; its `command` is cut and harmless to a terminal.
+    """
+
+    pid: int
+    parent: int
+    depth: int
+    command: str
+    state: str
+    cpu_seconds: float
+    memory_bytes: int
+
+
 class ProcessRow(TypedDict):
-    """What an agent observes of one process."""
+    """What an agent observes of one process.
+
+    `tree` is there when it was asked for and something lives; `tree_size` counts also those of it that were
+    too many to be told.
+    """
 
     name: str
     group: str
@@ -44,6 +63,8 @@ class ProcessRow(TypedDict):
     stdout_logfile: str
     stderr_logfile: str
     desire: DesireRow | None
+    tree: NotRequired[list[TreeRow]]
+    tree_size: NotRequired[int]
 
 
 class ErrorRow(TypedDict):

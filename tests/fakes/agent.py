@@ -169,7 +169,14 @@ class FakeAgent(agent_pb2_grpc.AgentServiceServicer):
         self, request: agent_pb2.ListProcessesRequest, context: Context
     ) -> AsyncIterator[agent_pb2.ListProcessesResponse]:
         await self._manners(context)
-        yield agent_pb2.ListProcessesResponse(position=self.position, processes=self.processes.values())
+        if not request.tree:
+            yield agent_pb2.ListProcessesResponse(position=self.position, processes=self.processes.values())
+            return
+        for process in self.processes.values():
+            answer = agent_pb2.ListProcessesResponse(position=self.position, processes=[process])
+            answer.processes[0].tree.add(pid=process.pid, command="fake")
+            answer.processes[0].tree_size = 1
+            yield answer
 
     async def Watch(  # noqa: N802
         self, request: agent_pb2.WatchRequest, context: Context

@@ -1,7 +1,10 @@
 """Trees without a kernel: every run leaves descendants behind, or none does; they go when told to."""
 
+from collections.abc import Callable, Iterable
+
 from fleet_agent.core.events import EndTree, KillTree, TreeEnded
 from fleet_agent.core.tree import RunKey
+from fleet_agent.supervisor.trees.showing import Shown
 
 
 class PlantedTrees:
@@ -11,6 +14,9 @@ class PlantedTrees:
         self.has_descendants = has_descendants
         self.cause = cause
         self.living: dict[RunKey, int] = {}
+        self.is_broken = False
+        self.shown: dict[str, Shown] = {}
+        self.replies: list[Callable[[], None]] = []
         self.waiting: list[tuple[str, TreeEnded]] = []
 
     def spawned(self, key: RunKey, pid: int, started_monotonic: float) -> None:
@@ -22,6 +28,12 @@ class PlantedTrees:
 
     def cause_of_kill(self, key: RunKey) -> str:
         return self.cause
+
+    def show(self, ids: Iterable[str], reply: Callable[[dict[str, Shown] | None], None]) -> None:
+        """Answer only when the test calls `replies`, as the tree thread answers some time later."""
+        wanted = list(ids)
+        found = {id_: self.shown.get(id_, Shown([], 0)) for id_ in wanted}
+        self.replies.append(lambda: reply(None if self.is_broken else found))
 
     def act(self, id_: str, effect: EndTree | KillTree) -> None:
         """Carry out an effect: what lives on its own is left alone until the process itself has ended."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple, cast
 
-from fleet_api import wire
+from fleet_api import tree_wire, wire
 from fleet_api.admission import Context, Door
 from fleet_api.errors import BadRequest, Broken, Denied
 from fleet_api.identity import Role
@@ -104,8 +104,12 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
     async def ListProcesses(
         self, request: agent_pb2.ListProcessesRequest, context: Context
     ) -> AsyncIterator[agent_pb2.ListProcessesResponse]:
-        """The matching processes, from the copy."""
+        """The matching processes, from the copy; with their descendants, from the supervisor."""
         terms = list(request.selector.terms) or ["all"]
+        if request.tree:
+            async for response in self._trees(terms):
+                yield response
+            return
         selection = select(terms, self._copy.names())
         processes = self._copy.processes(selection.matched, self._monotonic())
         position = wire.position_to_proto(self._copy.position)
@@ -186,6 +190,18 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
             return wire.upgrade_to_proto(cast(UpgradeRow, answer))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise Broken("UPGRADE_MALFORMED", f"the supervisor's answer: {error!r}") from error
+
+    async def _trees(self, terms: list[str]) -> AsyncIterator[agent_pb2.ListProcessesResponse]:
+        answer = await self._link.call("tree", timeout_seconds=LOOK_UP_SECONDS, terms=terms)
+        try:
+            processes = [tree_wire.process_to_proto(row) for row in answer["processes"]]
+            position = wire.position_to_proto(answer["position"])
+            errors = [wire.error_to_proto(error) for error in answer["errors"]]
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Broken("TREE_MALFORMED", f"the supervisor's answer: {error!r}") from error
+        for chunk in wire.size_bounded(processes, CHUNK_BYTES, MAX_PROCESSES_A_CHUNK):
+            yield agent_pb2.ListProcessesResponse(position=position, processes=chunk, errors=errors)
+            errors = []
 
     def _context(self, stated: types_pb2.OperationContext, context: Context) -> ContextRow:
         row = wire.context_from_proto(stated)

@@ -342,6 +342,7 @@ class Agent:
             epochs,
             self._troubles,
             self._stalls,
+            self._trees,
             self._keeper_pulse.owes,
             self._upgrading,
             self._refuse_changes,

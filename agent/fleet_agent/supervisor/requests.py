@@ -20,12 +20,14 @@ from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.rows import to_row
 from fleet_agent.supervisor.sessions import Session, flag, shown, text, texts
 from fleet_agent.supervisor.stalls import Stalls
+from fleet_agent.supervisor.trees import asking
+from fleet_agent.supervisor.trees.trees import Trees
 from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.upgrading import Upgrading
 from fleet_agent.supervisor.watching import Watching
 
 API_LEVEL = 2
-FEATURES = ["operate", "watch", "read_log", "operation_by_key", "desires", "upgrade"]
+FEATURES = ["operate", "watch", "read_log", "operation_by_key", "desires", "upgrade", "tree"]
 STREAMS = ("stdout", "stderr")
 MAX_TERMS = 10_000
 MAX_PATTERNS = 100
@@ -69,6 +71,7 @@ class Requests:
         epochs: Epochs,
         troubles: Troubles,
         stalls: Stalls,
+        trees: Trees,
         keeper_owes: Callable[[], float],
         upgrading: Upgrading,
         refuse_changes: Callable[[], str],
@@ -83,6 +86,7 @@ class Requests:
         self._epochs = epochs
         self._troubles = troubles
         self._stalls = stalls
+        self._trees = trees
         self._keeper_owes = keeper_owes
         self._upgrading = upgrading
         self._refuse_changes = refuse_changes
@@ -91,6 +95,7 @@ class Requests:
         self._verbs: dict[str, Callable[[Session, int, Frame], None]] = {
             "hello": self._hello,
             "status": self._status,
+            "tree": self._tree,
             "operate": self._operate,
             "operation": self._operation,
             "watch": self._watch,
@@ -182,18 +187,22 @@ class Requests:
         )
 
     def _status(self, session: Session, number: int, arguments: Frame) -> None:
-        selection = self._select(texts(arguments, "terms"))
+        session.answer(number, self._present(self._select(texts(arguments, "terms"))))
+
+    def _present(self, selection: Selection) -> dict[str, Any]:
+        """What is known of the processes that are meant."""
         now = self._clock()
-        session.answer(
-            number,
-            {
-                "position": self._watching.position(),
-                "now": now.wall,
-                "processes": [to_row(*self._roster[id_], now) for id_ in _ids(selection)],
-                "errors": [error.to_wire() for error in selection.unknown],
-                "troubles": self._present_troubles(),
-            },
-        )
+        return {
+            "position": self._watching.position(),
+            "now": now.wall,
+            "processes": [to_row(*self._roster[id_], now) for id_ in _ids(selection) if id_ in self._roster],
+            "errors": [error.to_wire() for error in selection.unknown],
+            "troubles": self._present_troubles(),
+        }
+
+    def _tree(self, session: Session, number: int, arguments: Frame) -> None:
+        selection = self._select(texts(arguments, "terms"))
+        asking.ask(session, number, self._trees, _ids(selection), lambda: self._present(selection))
 
     def _operate(self, session: Session, number: int, arguments: Frame) -> None:
         refusal = self._refuse_changes()

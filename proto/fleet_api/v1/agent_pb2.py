@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from fleet_api.v1 import types_pb2 as fleet__api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66leet_api/v1/agent.proto\x12\x0c\x66leet_api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18\x66leet_api/v1/types.proto\"\x11\n\x0fGetAgentRequest\"\xd4\x01\n\x10GetAgentResponse\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tapi_level\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x05\x12\x12\n\nidentifier\x18\x06 \x01(\t\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08position\x18\x08 \x01(\x0b\x32\x16.fleet_api.v1.Position\"G\n\x14ListProcessesRequest\x12/\n\x08selector\x18\x01 \x01(\x0b\x32\x1d.fleet_api.v1.ProcessSelector\"\x90\x01\n\x15ListProcessesResponse\x12(\n\x08position\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12(\n\tprocesses\x18\x02 \x03(\x0b\x32\x15.fleet_api.v1.Process\x12#\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x13.fleet_api.v1.Error\"\xb6\x02\n\x0eOperateRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.fleet_api.v1.OperationContext\x12/\n\x04verb\x18\x02 \x01(\x0e\x32!.fleet_api.v1.OperateRequest.Verb\x12/\n\x08selector\x18\x03 \x01(\x0b\x32\x1d.fleet_api.v1.ProcessSelector\x12\x0e\n\x06signal\x18\x04 \x01(\t\x12\x0f\n\x07no_wait\x18\x05 \x01(\x08\x12\x0b\n\x03now\x18\x06 \x01(\x08\"c\n\x04Verb\x12\x14\n\x10VERB_UNSPECIFIED\x10\x00\x12\t\n\x05START\x10\x01\x12\x08\n\x04STOP\x10\x02\x12\x0b\n\x07RESTART\x10\x03\x12\n\n\x06SIGNAL\x10\x04\x12\n\n\x06\x45NABLE\x10\x05\x12\x0b\n\x07\x44ISABLE\x10\x06\"\xb8\x01\n\x0fOperateResponse\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12.\n\x08outcomes\x18\x02 \x03(\x0b\x32\x1c.fleet_api.v1.ProcessOutcome\x12#\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x13.fleet_api.v1.Error\x12(\n\x08position\x18\x04 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12\x10\n\x08replayed\x18\x05 \x01(\x08\".\n\x13GetOperationRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\"l\n\x0cWatchRequest\x12%\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc0\x01\n\rWatchResponse\x12*\n\x08snapshot\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.SnapshotH\x00\x12+\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x1a.fleet_api.v1.ProcessEventH\x00\x12,\n\theartbeat\x18\x03 \x01(\x0b\x32\x17.fleet_api.v1.HeartbeatH\x00\x12 \n\x03gap\x18\x04 \x01(\x0b\x32\x11.fleet_api.v1.GapH\x00\x42\x06\n\x04\x62ody\"l\n\x08Snapshot\x12(\n\x08position\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12(\n\tprocesses\x18\x02 \x03(\x0b\x32\x15.fleet_api.v1.Process\x12\x0c\n\x04last\x18\x03 \x01(\x08\"<\n\x03Gap\x12%\n\x05\x61sked\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xea\x01\n\tHeartbeat\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0esupervisor_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x08position\x18\x03 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12-\n\nkeeper_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x08troubles\x18\x05 \x03(\x0b\x32\x15.fleet_api.v1.Trouble\"\xdc\x01\n\x0eReadLogRequest\x12\x0f\n\x07process\x18\x01 \x01(\t\x12\x33\n\x06stream\x18\x02 \x01(\x0e\x32#.fleet_api.v1.ReadLogRequest.Stream\x12&\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x17.fleet_api.v1.LogCursor\x12\x12\n\nlast_bytes\x18\x04 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\"8\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\n\n\x06STDOUT\x10\x01\x12\n\n\x06STDERR\x10\x02\"8\n\x0fReadLogResponse\x12%\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.LogChunk\"T\n\x13UpgradeAgentRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.fleet_api.v1.OperationContext\x12\x0c\n\x04venv\x18\x02 \x01(\t\",\n\x11GetUpgradeRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\"\xcf\x02\n\x07Upgrade\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\t\x12\x12\n\nto_version\x18\x03 \x01(\t\x12\x17\n\x0freplaces_keeper\x18\x04 \x01(\x08\x12,\n\x06result\x18\x05 \x01(\x0e\x32\x1c.fleet_api.v1.Upgrade.Result\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12)\n\x05\x62\x65gan\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65nded\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\r\n\tSWITCHING\x10\x01\x12\x08\n\x04\x44ONE\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x32\xed\x04\n\x0c\x41gentService\x12I\n\x08GetAgent\x12\x1d.fleet_api.v1.GetAgentRequest\x1a\x1e.fleet_api.v1.GetAgentResponse\x12Z\n\rListProcesses\x12\".fleet_api.v1.ListProcessesRequest\x1a#.fleet_api.v1.ListProcessesResponse0\x01\x12\x46\n\x07Operate\x12\x1c.fleet_api.v1.OperateRequest\x1a\x1d.fleet_api.v1.OperateResponse\x12P\n\x0cGetOperation\x12!.fleet_api.v1.GetOperationRequest\x1a\x1d.fleet_api.v1.OperateResponse\x12\x42\n\x05Watch\x12\x1a.fleet_api.v1.WatchRequest\x1a\x1b.fleet_api.v1.WatchResponse0\x01\x12H\n\x07ReadLog\x12\x1c.fleet_api.v1.ReadLogRequest\x1a\x1d.fleet_api.v1.ReadLogResponse0\x01\x12H\n\x0cUpgradeAgent\x12!.fleet_api.v1.UpgradeAgentRequest\x1a\x15.fleet_api.v1.Upgrade\x12\x44\n\nGetUpgrade\x12\x1f.fleet_api.v1.GetUpgradeRequest\x1a\x15.fleet_api.v1.Upgradeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66leet_api/v1/agent.proto\x12\x0c\x66leet_api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18\x66leet_api/v1/types.proto\"\x11\n\x0fGetAgentRequest\"\xd4\x01\n\x10GetAgentResponse\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tapi_level\x18\x03 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x05\x12\x12\n\nidentifier\x18\x06 \x01(\t\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08position\x18\x08 \x01(\x0b\x32\x16.fleet_api.v1.Position\"U\n\x14ListProcessesRequest\x12/\n\x08selector\x18\x01 \x01(\x0b\x32\x1d.fleet_api.v1.ProcessSelector\x12\x0c\n\x04tree\x18\x02 \x01(\x08\"\x90\x01\n\x15ListProcessesResponse\x12(\n\x08position\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12(\n\tprocesses\x18\x02 \x03(\x0b\x32\x15.fleet_api.v1.Process\x12#\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x13.fleet_api.v1.Error\"\xb6\x02\n\x0eOperateRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.fleet_api.v1.OperationContext\x12/\n\x04verb\x18\x02 \x01(\x0e\x32!.fleet_api.v1.OperateRequest.Verb\x12/\n\x08selector\x18\x03 \x01(\x0b\x32\x1d.fleet_api.v1.ProcessSelector\x12\x0e\n\x06signal\x18\x04 \x01(\t\x12\x0f\n\x07no_wait\x18\x05 \x01(\x08\x12\x0b\n\x03now\x18\x06 \x01(\x08\"c\n\x04Verb\x12\x14\n\x10VERB_UNSPECIFIED\x10\x00\x12\t\n\x05START\x10\x01\x12\x08\n\x04STOP\x10\x02\x12\x0b\n\x07RESTART\x10\x03\x12\n\n\x06SIGNAL\x10\x04\x12\n\n\x06\x45NABLE\x10\x05\x12\x0b\n\x07\x44ISABLE\x10\x06\"\xb8\x01\n\x0fOperateResponse\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12.\n\x08outcomes\x18\x02 \x03(\x0b\x32\x1c.fleet_api.v1.ProcessOutcome\x12#\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x13.fleet_api.v1.Error\x12(\n\x08position\x18\x04 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12\x10\n\x08replayed\x18\x05 \x01(\x08\".\n\x13GetOperationRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\"l\n\x0cWatchRequest\x12%\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc0\x01\n\rWatchResponse\x12*\n\x08snapshot\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.SnapshotH\x00\x12+\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x1a.fleet_api.v1.ProcessEventH\x00\x12,\n\theartbeat\x18\x03 \x01(\x0b\x32\x17.fleet_api.v1.HeartbeatH\x00\x12 \n\x03gap\x18\x04 \x01(\x0b\x32\x11.fleet_api.v1.GapH\x00\x42\x06\n\x04\x62ody\"l\n\x08Snapshot\x12(\n\x08position\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12(\n\tprocesses\x18\x02 \x03(\x0b\x32\x15.fleet_api.v1.Process\x12\x0c\n\x04last\x18\x03 \x01(\x08\"<\n\x03Gap\x12%\n\x05\x61sked\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xea\x01\n\tHeartbeat\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0esupervisor_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x08position\x18\x03 \x01(\x0b\x32\x16.fleet_api.v1.Position\x12-\n\nkeeper_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x08troubles\x18\x05 \x03(\x0b\x32\x15.fleet_api.v1.Trouble\"\xdc\x01\n\x0eReadLogRequest\x12\x0f\n\x07process\x18\x01 \x01(\t\x12\x33\n\x06stream\x18\x02 \x01(\x0e\x32#.fleet_api.v1.ReadLogRequest.Stream\x12&\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x17.fleet_api.v1.LogCursor\x12\x12\n\nlast_bytes\x18\x04 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\"8\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\n\n\x06STDOUT\x10\x01\x12\n\n\x06STDERR\x10\x02\"8\n\x0fReadLogResponse\x12%\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x16.fleet_api.v1.LogChunk\"T\n\x13UpgradeAgentRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.fleet_api.v1.OperationContext\x12\x0c\n\x04venv\x18\x02 \x01(\t\",\n\x11GetUpgradeRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\"\xcf\x02\n\x07Upgrade\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\t\x12\x12\n\nto_version\x18\x03 \x01(\t\x12\x17\n\x0freplaces_keeper\x18\x04 \x01(\x08\x12,\n\x06result\x18\x05 \x01(\x0e\x32\x1c.fleet_api.v1.Upgrade.Result\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12)\n\x05\x62\x65gan\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65nded\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x06Result\x12\x16\n\x12RESULT_UNSPECIFIED\x10\x00\x12\r\n\tSWITCHING\x10\x01\x12\x08\n\x04\x44ONE\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x32\xed\x04\n\x0c\x41gentService\x12I\n\x08GetAgent\x12\x1d.fleet_api.v1.GetAgentRequest\x1a\x1e.fleet_api.v1.GetAgentResponse\x12Z\n\rListProcesses\x12\".fleet_api.v1.ListProcessesRequest\x1a#.fleet_api.v1.ListProcessesResponse0\x01\x12\x46\n\x07Operate\x12\x1c.fleet_api.v1.OperateRequest\x1a\x1d.fleet_api.v1.OperateResponse\x12P\n\x0cGetOperation\x12!.fleet_api.v1.GetOperationRequest\x1a\x1d.fleet_api.v1.OperateResponse\x12\x42\n\x05Watch\x12\x1a.fleet_api.v1.WatchRequest\x1a\x1b.fleet_api.v1.WatchResponse0\x01\x12H\n\x07ReadLog\x12\x1c.fleet_api.v1.ReadLogRequest\x1a\x1d.fleet_api.v1.ReadLogResponse0\x01\x12H\n\x0cUpgradeAgent\x12!.fleet_api.v1.UpgradeAgentRequest\x1a\x15.fleet_api.v1.Upgrade\x12\x44\n\nGetUpgrade\x12\x1f.fleet_api.v1.GetUpgradeRequest\x1a\x15.fleet_api.v1.Upgradeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,41 +39,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETAGENTRESPONSE']._serialized_start=153
   _globals['_GETAGENTRESPONSE']._serialized_end=365
   _globals['_LISTPROCESSESREQUEST']._serialized_start=367
-  _globals['_LISTPROCESSESREQUEST']._serialized_end=438
-  _globals['_LISTPROCESSESRESPONSE']._serialized_start=441
-  _globals['_LISTPROCESSESRESPONSE']._serialized_end=585
-  _globals['_OPERATEREQUEST']._serialized_start=588
-  _globals['_OPERATEREQUEST']._serialized_end=898
-  _globals['_OPERATEREQUEST_VERB']._serialized_start=799
-  _globals['_OPERATEREQUEST_VERB']._serialized_end=898
-  _globals['_OPERATERESPONSE']._serialized_start=901
-  _globals['_OPERATERESPONSE']._serialized_end=1085
-  _globals['_GETOPERATIONREQUEST']._serialized_start=1087
-  _globals['_GETOPERATIONREQUEST']._serialized_end=1133
-  _globals['_WATCHREQUEST']._serialized_start=1135
-  _globals['_WATCHREQUEST']._serialized_end=1243
-  _globals['_WATCHRESPONSE']._serialized_start=1246
-  _globals['_WATCHRESPONSE']._serialized_end=1438
-  _globals['_SNAPSHOT']._serialized_start=1440
-  _globals['_SNAPSHOT']._serialized_end=1548
-  _globals['_GAP']._serialized_start=1550
-  _globals['_GAP']._serialized_end=1610
-  _globals['_HEARTBEAT']._serialized_start=1613
-  _globals['_HEARTBEAT']._serialized_end=1847
-  _globals['_READLOGREQUEST']._serialized_start=1850
-  _globals['_READLOGREQUEST']._serialized_end=2070
-  _globals['_READLOGREQUEST_STREAM']._serialized_start=2014
-  _globals['_READLOGREQUEST_STREAM']._serialized_end=2070
-  _globals['_READLOGRESPONSE']._serialized_start=2072
-  _globals['_READLOGRESPONSE']._serialized_end=2128
-  _globals['_UPGRADEAGENTREQUEST']._serialized_start=2130
-  _globals['_UPGRADEAGENTREQUEST']._serialized_end=2214
-  _globals['_GETUPGRADEREQUEST']._serialized_start=2216
-  _globals['_GETUPGRADEREQUEST']._serialized_end=2260
-  _globals['_UPGRADE']._serialized_start=2263
-  _globals['_UPGRADE']._serialized_end=2598
-  _globals['_UPGRADE_RESULT']._serialized_start=2529
-  _globals['_UPGRADE_RESULT']._serialized_end=2598
-  _globals['_AGENTSERVICE']._serialized_start=2601
-  _globals['_AGENTSERVICE']._serialized_end=3222
+  _globals['_LISTPROCESSESREQUEST']._serialized_end=452
+  _globals['_LISTPROCESSESRESPONSE']._serialized_start=455
+  _globals['_LISTPROCESSESRESPONSE']._serialized_end=599
+  _globals['_OPERATEREQUEST']._serialized_start=602
+  _globals['_OPERATEREQUEST']._serialized_end=912
+  _globals['_OPERATEREQUEST_VERB']._serialized_start=813
+  _globals['_OPERATEREQUEST_VERB']._serialized_end=912
+  _globals['_OPERATERESPONSE']._serialized_start=915
+  _globals['_OPERATERESPONSE']._serialized_end=1099
+  _globals['_GETOPERATIONREQUEST']._serialized_start=1101
+  _globals['_GETOPERATIONREQUEST']._serialized_end=1147
+  _globals['_WATCHREQUEST']._serialized_start=1149
+  _globals['_WATCHREQUEST']._serialized_end=1257
+  _globals['_WATCHRESPONSE']._serialized_start=1260
+  _globals['_WATCHRESPONSE']._serialized_end=1452
+  _globals['_SNAPSHOT']._serialized_start=1454
+  _globals['_SNAPSHOT']._serialized_end=1562
+  _globals['_GAP']._serialized_start=1564
+  _globals['_GAP']._serialized_end=1624
+  _globals['_HEARTBEAT']._serialized_start=1627
+  _globals['_HEARTBEAT']._serialized_end=1861
+  _globals['_READLOGREQUEST']._serialized_start=1864
+  _globals['_READLOGREQUEST']._serialized_end=2084
+  _globals['_READLOGREQUEST_STREAM']._serialized_start=2028
+  _globals['_READLOGREQUEST_STREAM']._serialized_end=2084
+  _globals['_READLOGRESPONSE']._serialized_start=2086
+  _globals['_READLOGRESPONSE']._serialized_end=2142
+  _globals['_UPGRADEAGENTREQUEST']._serialized_start=2144
+  _globals['_UPGRADEAGENTREQUEST']._serialized_end=2228
+  _globals['_GETUPGRADEREQUEST']._serialized_start=2230
+  _globals['_GETUPGRADEREQUEST']._serialized_end=2274
+  _globals['_UPGRADE']._serialized_start=2277
+  _globals['_UPGRADE']._serialized_end=2612
+  _globals['_UPGRADE_RESULT']._serialized_start=2543
+  _globals['_UPGRADE_RESULT']._serialized_end=2612
+  _globals['_AGENTSERVICE']._serialized_start=2615
+  _globals['_AGENTSERVICE']._serialized_end=3236
 # @@protoc_insertion_point(module_scope)

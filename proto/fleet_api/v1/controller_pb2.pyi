@@ -268,6 +268,10 @@ class GetStatusRequest(_message.Message):
     HOSTS_FIELD_NUMBER: _builtins.int
     SELECTOR_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    TREE_FIELD_NUMBER: _builtins.int
+    HOST_TIMEOUT_FIELD_NUMBER: _builtins.int
+    tree: _builtins.bool
+    """With the descendants of each process: asked of every host now, where the rest comes from memory."""
     @_builtins.property
     def hosts(self) -> Global___HostSelector: ...
     @_builtins.property
@@ -276,16 +280,22 @@ class GetStatusRequest(_message.Message):
     def at_least(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Position]:
         """Wait until the copy of each named host has reached this position (a read after a write)."""
 
+    @_builtins.property
+    def host_timeout(self) -> _duration_pb2.Duration:
+        """For `tree`, the longest wait for one host; absent: the controller's default."""
+
     def __init__(
         self,
         *,
         hosts: Global___HostSelector | None = ...,
         selector: _types_pb2.ProcessSelector | None = ...,
         at_least: _abc.Iterable[_types_pb2.Position] | None = ...,
+        tree: _builtins.bool = ...,
+        host_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hosts", b"hosts", "selector", b"selector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["host_timeout", b"host_timeout", "hosts", b"hosts", "selector", b"selector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "hosts", b"hosts", "selector", b"selector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "host_timeout", b"host_timeout", "hosts", b"hosts", "selector", b"selector", "tree", b"tree"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

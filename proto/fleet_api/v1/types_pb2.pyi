@@ -154,6 +154,8 @@ class Process(_message.Message):
     STDOUT_LOGFILE_FIELD_NUMBER: _builtins.int
     STDERR_LOGFILE_FIELD_NUMBER: _builtins.int
     DESIRE_FIELD_NUMBER: _builtins.int
+    TREE_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Program-level name; unique within its group."""
     group: _builtins.str
@@ -171,6 +173,8 @@ class Process(_message.Message):
     spawn_error: _builtins.str
     stdout_logfile: _builtins.str
     stderr_logfile: _builtins.str
+    tree_size: _builtins.int
+    """How many there are; more than `tree` holds when they are too many to be told."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Start of the current or last run."""
@@ -193,6 +197,10 @@ class Process(_message.Message):
     def desire(self) -> Global___Desire:
         """What an operator wants of it over restarts of agent and host; absent when the configuration decides."""
 
+    @_builtins.property
+    def tree(self) -> _containers.RepeatedCompositeFieldContainer[Global___TreeProcess]:
+        """The process and its descendants, when they were asked for; the process itself first."""
+
     def __init__(
         self,
         *,
@@ -213,14 +221,62 @@ class Process(_message.Message):
         stdout_logfile: _builtins.str = ...,
         stderr_logfile: _builtins.str = ...,
         desire: Global___Desire | None = ...,
+        tree: _abc.Iterable[Global___TreeProcess] | None = ...,
+        tree_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["desire", b"desire", "last_exit", b"last_exit", "start_time", b"start_time", "state_time", b"state_time", "stop_time", b"stop_time", "uptime", b"uptime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "desire", b"desire", "failures", b"failures", "group", b"group", "last_exit", b"last_exit", "name", b"name", "pid", b"pid", "reason", b"reason", "run", b"run", "spawn_error", b"spawn_error", "start_time", b"start_time", "state", b"state", "state_time", b"state_time", "stderr_logfile", b"stderr_logfile", "stdout_logfile", b"stdout_logfile", "stop_time", b"stop_time", "uptime", b"uptime"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "desire", b"desire", "failures", b"failures", "group", b"group", "last_exit", b"last_exit", "name", b"name", "pid", b"pid", "reason", b"reason", "run", b"run", "spawn_error", b"spawn_error", "start_time", b"start_time", "state", b"state", "state_time", b"state_time", "stderr_logfile", b"stderr_logfile", "stdout_logfile", b"stdout_logfile", "stop_time", b"stop_time", "tree", b"tree", "tree_size", b"tree_size", "uptime", b"uptime"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Process: _TypeAlias = Process  # noqa: Y015
+
+@_typing.final
+class TreeProcess(_message.Message):
+    """One process of the kernel in the tree of a supervised one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PID_FIELD_NUMBER: _builtins.int
+    PARENT_PID_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CPU_DURATION_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    pid: _builtins.int
+    parent_pid: _builtins.int
+    depth: _builtins.int
+    """0: the supervised process itself."""
+    command: _builtins.str
+    """Cut when it is long; arguments are as any local user sees them."""
+    state: _builtins.str
+    """The kernel's letter: R running, S sleeping, D in a disk sleep, T stopped ..."""
+    memory_bytes: _builtins.int
+    """Resident memory."""
+    @_builtins.property
+    def cpu_duration(self) -> _duration_pb2.Duration:
+        """User and system time since it began."""
+
+    def __init__(
+        self,
+        *,
+        pid: _builtins.int = ...,
+        parent_pid: _builtins.int = ...,
+        depth: _builtins.int = ...,
+        command: _builtins.str = ...,
+        state: _builtins.str = ...,
+        cpu_duration: _duration_pb2.Duration | None = ...,
+        memory_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cpu_duration", b"cpu_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "cpu_duration", b"cpu_duration", "depth", b"depth", "memory_bytes", b"memory_bytes", "parent_pid", b"parent_pid", "pid", b"pid", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TreeProcess: _TypeAlias = TreeProcess  # noqa: Y015
 
 @_typing.final
 class Desire(_message.Message):

@@ -295,3 +295,45 @@ def test_the_end_of_the_supervisor_is_told_to_those_who_wait(launch: Any, watche
     assert isinstance(error, Unavailable)
     assert error.code == "SUPERVISOR_GONE"
     assert gateway.process.wait(SECONDS) == 0
+
+
+# ---------------------------------------------------------------- descendants
+
+
+MEMBER = {
+    "pid": 8,
+    "parent": 7,
+    "depth": 1,
+    "command": "worker",
+    "state": "S",
+    "cpu_seconds": 1.5,
+    "memory_bytes": 4096,
+}
+
+
+def test_descendants_come_from_the_supervisor(launch: Any) -> None:
+    gateway = launch([make_row("web")])
+    fake: FakeSupervisor = gateway.supervisor
+    row = make_row("web", tree=[MEMBER], tree_size=3)
+    missing = {"code": "NO_SUCH_PROCESS", "message": "nope", "hint": ""}
+    fake.on["tree"] = lambda frame: {
+        "position": fake.position(),
+        "now": 0.0,
+        "processes": [row],
+        "errors": [missing],
+    }
+    request = agent_pb2.ListProcessesRequest(selector=selector("web", "nope"), tree=True)
+    (response,) = gateway.stub().ListProcesses(request, timeout=SECONDS)
+    (process,) = response.processes
+    assert (process.tree[0].command, process.tree[0].memory_bytes, process.tree_size) == ("worker", 4096, 3)
+    assert wire.seconds_of(process.tree[0].cpu_duration) == 1.5
+    assert response.errors[0].message == "nope"
+    assert next(frame["terms"] for frame in fake.seen if frame.get("do") == "tree") == ["web", "nope"]
+
+
+def test_a_tree_that_makes_no_sense_is_our_bug(launch: Any) -> None:
+    gateway = launch([make_row("web")])
+    gateway.supervisor.on["tree"] = lambda frame: {"processes": [{"name": 7}]}
+    request = agent_pb2.ListProcessesRequest(selector=selector("web"), tree=True)
+    error = refusal(lambda: list(gateway.stub().ListProcesses(request, timeout=SECONDS)))
+    assert error.code == "TREE_MALFORMED"

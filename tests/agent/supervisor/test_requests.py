@@ -10,6 +10,7 @@ from typing import Any, cast
 import fleet_agent.supervisor.requests as room
 import pytest
 from fakes.loop_turns import turn_until
+from fakes.planted_trees import PlantedTrees
 from fakes.rude_client import RudeClient
 from fakes.small_roster import SmallRoster, a_spec
 from fleet_agent.config.settings import FleetSettings
@@ -25,11 +26,14 @@ from fleet_agent.supervisor.requests import Identity, Requests
 from fleet_agent.supervisor.results import Results
 from fleet_agent.supervisor.sessions import Session
 from fleet_agent.supervisor.stalls import Stalls
+from fleet_agent.supervisor.trees.showing import Shown
+from fleet_agent.supervisor.trees.trees import Trees
 from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.upgrading import Upgrading
 from fleet_agent.supervisor.watching import Watching
 from fleet_api.errors import Conflict, NotFound
 from fleet_api.frames import Frame
+from fleet_api.rows import TreeRow
 
 
 class AskedUpgrades:
@@ -92,6 +96,7 @@ class World(SmallRoster):
             self.turns, settings, str(folder / "port"), lambda *_: None, print, lambda: None, print
         )
         gateways.pid = 55
+        self.trees = PlantedTrees()
         self.requests = Requests(
             self.roster,
             operations,
@@ -103,6 +108,7 @@ class World(SmallRoster):
             Epochs(str(folder / "epochs.json")),
             self.troubles,
             Stalls(self.turns, lambda _: self.busy, self.troubles),
+            cast(Trees, self.trees),
             lambda: self.keeper_owes,
             cast(Upgrading, self.upgrading),
             lambda: self.refusal,
@@ -530,3 +536,39 @@ def test_an_upgrade_that_is_not_even_tried(world: World) -> None:
     world.refusal = "the agent is stopping everything"
     assert code(world.ask("upgrade", python="/v/bin/python", context={"key": "k"})) == "SHUTTING_DOWN"
     assert world.upgrading.asked == []
+
+
+MEMBER = TreeRow(pid=77, parent=1, depth=0, command="x", state="S", cpu_seconds=0.5, memory_bytes=4096)
+
+
+def test_trees_are_answered_when_they_are_read(world: World) -> None:
+    world.trees.shown["g:a"] = Shown([MEMBER], 2)
+    number = world.begin("tree", terms=["g:a", "g:quiet", "nope"])
+    turn_until(world.turns, lambda: world.trees.replies)
+    assert not world.session.is_idle
+    world.trees.replies.pop()()
+    (answer,) = world.client.hear(1)
+    assert answer["id"] == number
+    first, second = answer["ok"]["processes"]
+    assert (first["name"], first["tree"], first["tree_size"]) == ("a", [MEMBER], 2)
+    assert (second["name"], "tree" in second) == ("quiet", False)
+    assert len(answer["ok"]["errors"]) == 1
+    assert world.session.is_idle
+
+
+def test_trees_nobody_waits_for_are_answered_to_nobody(world: World) -> None:
+    number = world.begin("tree")
+    turn_until(world.turns, lambda: world.trees.replies)
+    world.client.say({"id": number, "do": "cancel"})
+    assert world.client.hear(1) == [{"id": number, "ok": {}}]
+    world.trees.replies.pop()()
+    assert world.ask("ping")["ok"]
+
+
+def test_trees_that_cannot_be_read_are_an_error(world: World) -> None:
+    world.trees.is_broken = True
+    world.begin("tree")
+    turn_until(world.turns, lambda: world.trees.replies)
+    world.trees.replies.pop()()
+    (answer,) = world.client.hear(1)
+    assert answer["error"]["code"] == "TREE_FAILED"

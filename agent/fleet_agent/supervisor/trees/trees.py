@@ -16,6 +16,7 @@ from fleet_agent.supervisor.trees import cgroups, procfs
 from fleet_agent.supervisor.trees.folders import Folders
 from fleet_agent.supervisor.trees.hunting import Hunt
 from fleet_agent.supervisor.trees.oom import CAUSE, OomCount
+from fleet_agent.supervisor.trees.showing import Shown, Where, show
 from fleet_agent.supervisor.trees.thread import TreeThread
 
 Scanned = dict[str, dict[int, int]]
@@ -98,6 +99,21 @@ class Trees:
         else:
             hunt.kill(is_awaited=key not in self._living)
 
+    def show(self, ids: Iterable[str], reply: Callable[[dict[str, Shown] | None], None]) -> None:
+        """Give the trees of these processes to `reply`, some time later; None when that failed."""
+        pids = {key[0]: self._leaders[key][0] for key in self._living}
+        wanted = {id_: Where(pids.get(id_, 0), tuple(self._paths(id_))) for id_ in ids}
+        placed = self._folders.placed if self._folders is not None else set()
+        is_whole = all(key in placed for key in self._leaders if key[0] in wanted)
+        leaders, agent, own = dict(self._leaders.values()), self._agent, self._own
+
+        def work() -> dict[str, Shown]:
+            found = {} if is_whole and self._folders is not None else scan(leaders, own, agent)
+            others = {id_: frozenset(found.get(id_, ())) for id_ in wanted}
+            return show({id_: where._replace(others=others[id_]) for id_, where in wanted.items()})
+
+        self._thread.do(work, reply)
+
     def cause_of_kill(self, key: RunKey) -> str:
         """Why a run died of a SIGKILL that nobody here sent, where the kernel tells; else empty."""
         kills = None if self._folders is None else self._folders.oom_kills(key)
@@ -130,9 +146,11 @@ class Trees:
             self._scan()
 
     def _found(self, hunt: Hunt, scanned: dict[int, int]) -> None:
-        paths = self._folders.paths(hunt.key[0]) if self._folders is not None else []
         leader = self._leaders[hunt.key][0] if hunt.key in self._living else 0
-        hunt.found(paths, scanned, leader)
+        hunt.found(self._paths(hunt.key[0]), scanned, leader)
+
+    def _paths(self, id_: str) -> list[str]:
+        return self._folders.paths(id_) if self._folders is not None else []
 
     def _scan(self) -> None:
         """Look through /proc for all that are waited for; whoever asks meanwhile has the next look."""

@@ -212,3 +212,72 @@ def test_forks_faster_than_anybody_could_count_are_ended_all(tmp_path: Path) -> 
 
 def wait_placed_any(agent: RealAgent) -> None:
     wait_for(lambda: run_folders(agent), what="a cgroup")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_trees_are_shown_as_they_stand(grove: Grove, way: str) -> None:
+    with grove.agent(way, "obeys", "child", "setsid+orphan", options="directory=/") as agent:
+        pids = grove.planted(3)
+        leader = agent.row("p")["pid"]
+        (row,) = agent.ask("tree", terms=["p"])["processes"]
+        assert row["tree_size"] == 3
+        first, *others = row["tree"]
+        assert (first["pid"], first["depth"]) == (leader, 0)
+        assert {member["pid"] for member in others} == set(pids) - {leader}
+        assert [member["depth"] for member in others] == [1, 1]
+        assert first["memory_bytes"] > 1_000_000
+        assert first["cpu_seconds"] >= 0
+        assert "plants_tree.py obeys child setsid+orphan" in first["command"]
+        agent.operate("stop", "p")
+        (row,) = agent.ask("tree", terms=["p"])["processes"]
+        assert "tree" not in row
+
+
+def memory_cgroup() -> Path | None:
+    """A place for a memory cgroup of version 1 that the tests may make; None where there is none."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    for line in mounts:
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        if kind == "cgroup" and "memory" in options.split(","):
+            return Path(before.split(" ")[4])
+    return None
+
+
+MEMORY = memory_cgroup()
+
+
+@pytest.mark.skipif(
+    MEMORY is None or not os.access(MEMORY, os.W_OK), reason="no memory cgroup of version 1 to limit"
+)
+def test_who_dies_for_want_of_memory_is_told_so(tmp_path: Path) -> None:
+    assert MEMORY is not None
+    limited = MEMORY / f"fleet-test-{os.getpid()}"
+    limited.mkdir()
+    text = (
+        f"[program:eater]\ncommand={program('eats_memory', tmp_path / 'now')}\nautorestart=false\n"
+        f"startsecs=0\n[program:victim]\ncommand={program('ignores_term')}\nautorestart=false\nstartsecs=0\n"
+    )
+    agent = RealAgent(tmp_path, text)
+    try:
+        with agent:
+            assert agent.keeper is not None
+            eater, victim = agent.row("eater")["pid"], agent.row("victim")["pid"]
+            os.kill(victim, signal.SIGKILL)
+            row = agent.wait_state("victim", "EXITED")
+            assert row["reason"] == "exited: terminated by SIGKILL; not expected", (
+                "nobody was short of memory"
+            )
+            for pid in (agent.keeper.pid, agent.hello()["supervisor_pid"]):
+                (limited / "cgroup.procs").write_text(str(pid))
+            (limited / "memory.limit_in_bytes").write_text("62914560")
+            (limited / "cgroup.procs").write_text(str(eater))
+            agent.wait_replaced(agent.kill_supervisor())
+            (tmp_path / "now").touch()
+            row = agent.wait_state("eater", "EXITED")
+            assert row["reason"] == (
+                "exited: terminated by SIGKILL: killed by the kernel, out of memory; not expected"
+            )
+    finally:
+        wait_for(lambda: not (limited / "cgroup.procs").read_text(), what="an empty cgroup")
+        limited.rmdir()
