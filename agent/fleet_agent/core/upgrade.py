@@ -79,8 +79,11 @@ class Plan(NamedTuple):
     refusals: tuple[str, ...]
 
 
-def plan(report: Report, formats: Mapping[str, Format] = FORMATS) -> Plan:
-    """What the version of this report needs; `formats` are those of the running one."""
+def plan(report: Report, writing: Mapping[str, int], formats: Mapping[str, Format] = FORMATS) -> Plan:
+    """What the version of this report needs; `formats` are those of the running one.
+
+    `writing` tells in which versions it writes at present, where those are not the newest.
+    """
     rewrite: dict[str, int] = {}
     refusals: list[str] = []
     for name, ours in formats.items():
@@ -91,7 +94,7 @@ def plan(report: Report, formats: Mapping[str, Format] = FORMATS) -> Plan:
             refusals.append(f"fleet-agent {report.version} does not know {ours.words}")
             continue
         # What is written until the change counts as well as what is there.
-        unread = {*theirs.found, ours.version} - set(theirs.reads)
+        unread = {*theirs.found, writing.get(name) or ours.version} - set(theirs.reads)
         if not unread:
             continue
         common = [version for version in ours.writes if version in theirs.reads]

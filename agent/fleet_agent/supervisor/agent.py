@@ -63,7 +63,15 @@ from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.operations import Operations
 from fleet_agent.supervisor.requests import Identity, Requests
 from fleet_agent.supervisor.results import Results
-from fleet_agent.supervisor.rewriting import SETTLE_SECONDS, Writer, Writers, rewrite, settle
+from fleet_agent.supervisor.rewriting import (
+    REWRITTEN_SECONDS,
+    SETTLE_SECONDS,
+    Writer,
+    Writers,
+    elsewhere,
+    rewrite,
+    settle,
+)
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.shutdown import Shutdown
 from fleet_agent.supervisor.stalls import Stalls
@@ -227,7 +235,7 @@ class Agent:
         else:
             resuming.autostart(self._roster)
         self._send(Ready())
-        self._loop.after(SETTLE_SECONDS, self._settle)
+        self._settling = self._loop.after(SETTLE_SECONDS, self._settle)
 
     def _build(self, config: AgentConfig, journal: Journal, hello: Hello) -> None:
         clock = self._world.clock
@@ -289,8 +297,8 @@ class Agent:
             if unreadable:
                 self._warn(f"{unreadable}; what it told is not known here")
         self._writers: Writers = {
-            "run_record": Writer(lambda: 0, lambda version: self._send(WriteAs("run_record", version))),
-            "handover": Writer(lambda: 0, lambda version: self._send(WriteAs("handover", version))),
+            "run_record": elsewhere(lambda version: self._send(WriteAs("run_record", version))),
+            "handover": elsewhere(lambda version: self._send(WriteAs("handover", version))),
             "journal": Writer(lambda: journal.version, journal.write_as),
             "results": Writer(lambda: results.version, results.write_as),
             "active": Writer(lambda: self._active.version, self._active.write_as),
@@ -328,7 +336,8 @@ class Agent:
             self._world.environ,
             lambda: clock().wall,
             self._send,
-            self.write_as,
+            lambda: {name: writer.version() for name, writer in self._writers.items()},
+            self._write_as,
             self._inform,
         )
         self._requests = Requests(
@@ -362,8 +371,10 @@ class Agent:
         else:
             self._send(Settled())
 
-    def write_as(self, versions: Mapping[str, int]) -> str:
+    def _write_as(self, versions: Mapping[str, int]) -> str:
         """Go on in these formats, for an older version to come; why that is not possible, or ""."""
+        self._settling.cancel()
+        self._settling = self._loop.after(REWRITTEN_SECONDS, self._settle)
         return rewrite(versions, self._writers)
 
     # ------------------------------------------------------------------ acting

@@ -12,16 +12,30 @@ from fleet_agent.formats.table import FORMATS
 
 SETTLE_SECONDS = 20.0
 """Longer than the keeper takes a version back that dies."""
+REWRITTEN_SECONDS = 90.0
+"""The same after state was brought into other formats: longer than a version to come takes to begin."""
 
 
 class Writer(NamedTuple):
     """The owner of a format: in which version it writes now, and how it is made to go on in another.
 
-    All that is kept is brought into that version, too. Version 0: only the owner knows.
+    All that is kept is brought into that version, too. Version 0: only the owner knows yet.
     """
 
     version: Callable[[], int]
     write_as: Callable[[int], None]
+
+
+def elsewhere(tell: Callable[[int], None]) -> Writer:
+    """The writer of a format whose owner is another process, which is told and does not answer."""
+    told = 0
+
+    def write_as(version: int) -> None:
+        nonlocal told
+        told = version
+        tell(version)
+
+    return Writer(lambda: told, write_as)
 
 
 Writers = Mapping[str, Writer]

@@ -76,12 +76,13 @@ class Upgrading:
         environ: Mapping[str, str],
         wall: Callable[[], float],
         send: Callable[[Replace], None],
+        writing: Callable[[], Mapping[str, int]],
         rewrite: Callable[[Mapping[str, int]], str],
         report: Callable[[str], None],
     ) -> None:
         """`python` is taken where an upgrade names none, `fingerprint` is that of the keeper that runs.
 
-        `rewrite` brings state into other formats.
+        `writing` tells the formats in use, `rewrite` brings state into others.
         """
         self._loop = loop
         self._path = path
@@ -92,6 +93,7 @@ class Upgrading:
         self._environ = environ
         self._wall = wall
         self._send = send
+        self._writing = writing
         self._rewrite = rewrite
         self._report = report
         self._last = self._load()
@@ -160,7 +162,7 @@ class Upgrading:
         except (ValueError, TypeError, LookupError, AttributeError):
             self._refuse(f"its trial did not end as it should: {_last_words(said)}")
             return
-        needs = plan(found)
+        needs = plan(found, self._writing())
         if needs.refusals:
             self._refuse("; ".join(needs.refusals))
         elif not needs.rewrite:

@@ -28,45 +28,50 @@ def report(
 
 @pytest.mark.parametrize("reads", [(1,), (1, 2), (1, 2, 3)])
 def test_who_reads_what_is_there_goes_at_once(reads: tuple[int, ...]) -> None:
-    assert plan(report(reads, (1,)), journal(1)) == Plan({}, ())
+    assert plan(report(reads, (1,)), {}, journal(1)) == Plan({}, ())
 
 
 def test_an_upgrade_reads_what_the_older_one_writes() -> None:
-    assert plan(report((1, 2), (1,)), journal(1)) == Plan({}, ())
+    assert plan(report((1, 2), (1,)), {}, journal(1)) == Plan({}, ())
 
 
 def test_a_downgrade_gets_the_newest_format_that_both_know() -> None:
-    assert plan(report((1, 2), (4,)), journal(4)) == Plan({"journal": 2}, ())
+    assert plan(report((1, 2), (4,)), {}, journal(4)) == Plan({"journal": 2}, ())
 
 
 def test_a_file_that_was_not_made_yet_is_thought_of() -> None:
-    assert plan(report((1,)), journal(2)) == Plan({"journal": 1}, ())
+    assert plan(report((1,)), {}, journal(2)) == Plan({"journal": 1}, ())
+
+
+def test_what_was_rewritten_is_not_asked_for_again() -> None:
+    assert plan(report((1,), (1,)), {"journal": 1}, journal(2)) == Plan({}, ())
+    assert plan(report((1,), (1,)), {"journal": 0}, journal(2)) == Plan({"journal": 1}, ())
 
 
 def test_what_nobody_writes_any_more_is_refused_in_words() -> None:
     words = "the journal is in format 2; fleet-agent 0.1.0 reads only 1"
-    assert plan(report((1,), (2,)), journal(2, first_written=2)) == Plan({}, (words,))
+    assert plan(report((1,), (2,)), {}, journal(2, first_written=2)) == Plan({}, (words,))
 
 
 def test_an_old_file_that_is_left_is_brought_up_to_date() -> None:
-    assert plan(report((2, 3), (1, 3)), journal(3)) == Plan({"journal": 3}, ())
+    assert plan(report((2, 3), (1, 3)), {}, journal(3)) == Plan({"journal": 3}, ())
 
 
 def test_who_knows_nothing_of_a_vital_format_is_refused() -> None:
     words = "fleet-agent 0.1.0 does not know the journal"
-    assert plan(report((1,), name="other"), journal(1)) == Plan({}, (words,))
-    assert plan(report((1,), name="other"), journal(1, is_vital=False)) == Plan({}, ())
+    assert plan(report((1,), name="other"), {}, journal(1)) == Plan({}, (words,))
+    assert plan(report((1,), name="other"), {}, journal(1, is_vital=False)) == Plan({}, ())
 
 
 def test_one_refusal_is_enough_to_leave_everything_as_it_is() -> None:
     formats = {**journal(2), "results": Format("results", "the results")}
-    made = plan(report((1,), (2,)), formats)
+    made = plan(report((1,), (2,)), {}, formats)
     assert made == Plan({}, ("fleet-agent 0.1.0 does not know the results",))
 
 
 def test_problems_refuse_unless_a_rewriting_may_be_their_cure() -> None:
-    assert plan(report((1,), (1,), ("it is broken",)), journal(1)) == Plan({}, ("it is broken",))
-    assert plan(report((1,), (2,), ("format 2?",)), journal(2)) == Plan({"journal": 1}, ())
+    assert plan(report((1,), (1,), ("it is broken",)), {}, journal(1)) == Plan({}, ("it is broken",))
+    assert plan(report((1,), (2,), ("format 2?",)), {}, journal(2)) == Plan({"journal": 1}, ())
 
 
 versions = st.integers(1, 5)
@@ -77,7 +82,7 @@ def test_after_the_plan_everything_can_be_read(
     reads: set[int], found: set[int], version: int, first: int
 ) -> None:
     ours = journal(version, first)
-    made = plan(report(tuple(sorted(reads)), tuple(sorted(found))), ours)
+    made = plan(report(tuple(sorted(reads)), tuple(sorted(found))), {}, ours)
     if made.refusals:
         assert not made.rewrite
         assert not reads.intersection(ours["journal"].writes)

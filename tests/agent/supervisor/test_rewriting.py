@@ -21,7 +21,7 @@ from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.journal import Change, Journal
 from fleet_agent.supervisor.logs.sidecar import Record, Sidecars
 from fleet_agent.supervisor.results import Results
-from fleet_agent.supervisor.rewriting import Writer, rewrite, settle
+from fleet_agent.supervisor.rewriting import Writer, elsewhere, rewrite, settle
 
 
 def writer(asked: list[tuple[str, int]], name: str, version: int) -> Writer:
@@ -50,6 +50,14 @@ def test_to_settle_is_to_go_on_in_the_newest_formats() -> None:
     writers = {name: writer(asked, name, now) for name, now in (("old", 1), ("new", 3), ("unknown", 0))}
     assert settle(writers, formats) == ""
     assert asked == [("old", 3), ("unknown", 3)]
+
+
+def test_what_was_told_elsewhere_counts_as_done() -> None:
+    told: list[int] = []
+    one = elsewhere(told.append)
+    assert one.version() == 0
+    assert rewrite({"run_record": 1}, {"run_record": one}) == ""
+    assert (one.version(), told) == (1, [1])
 
 
 class Folder:
