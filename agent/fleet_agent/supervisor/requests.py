@@ -187,9 +187,9 @@ class Requests:
         )
 
     def _status(self, session: Session, number: int, arguments: Frame) -> None:
-        session.answer(number, self._present(self._select(texts(arguments, "terms"))))
+        session.answer(number, self._status_of(self._select(texts(arguments, "terms"))))
 
-    def _present(self, selection: Selection) -> dict[str, Any]:
+    def _status_of(self, selection: Selection) -> dict[str, Any]:
         """What is known of the processes that are meant."""
         now = self._clock()
         return {
@@ -202,7 +202,7 @@ class Requests:
 
     def _tree(self, session: Session, number: int, arguments: Frame) -> None:
         selection = self._select(texts(arguments, "terms"))
-        asking.ask(session, number, self._trees, _ids(selection), lambda: self._present(selection))
+        asking.ask(session, number, self._trees, _ids(selection), lambda: self._status_of(selection))
 
     def _operate(self, session: Session, number: int, arguments: Frame) -> None:
         refusal = self._refuse_changes()
