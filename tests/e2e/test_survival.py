@@ -137,3 +137,12 @@ def test_every_change_is_numbered_once_across_supervisors(tmp_path: Path) -> Non
                         break
         assert set(seen.values()) == {1}
         assert agent.hello()["position"]["incarnation"] == start["incarnation"]
+
+
+def test_what_a_supervisor_starts_keeps_neither_its_link_nor_the_lock(tmp_path: Path) -> None:
+    with RealAgent(tmp_path, "") as agent:
+        folder = Path(f"/proc/{agent.hello()['supervisor_pid']}/fdinfo")
+        for entry in folder.iterdir():
+            flags = next(line for line in entry.read_text().splitlines() if line.startswith("flags:"))
+            is_kept = not int(flags.split()[1], 8) & os.O_CLOEXEC
+            assert not is_kept or int(entry.name) <= 2, f"descriptor {entry.name} outlives an exec"

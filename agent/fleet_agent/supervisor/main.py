@@ -5,6 +5,7 @@ import resource
 import socket
 import sys
 import time
+from contextlib import suppress
 
 from fleet_api.errors import FleetError
 from fleet_api.paths import agent_paths
@@ -22,6 +23,11 @@ def main(arguments: list[str]) -> int:
     # The gateway's key passes through here: it must not end in a file of what was in memory.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    link_fd = int(options["--link-fd"])
+    for fd in (link_fd, link_fd + 1):
+        # Link and lock end with us: the trial of another version must not make the next keeper wait.
+        with suppress(OSError):
+            os.set_inheritable(fd, False)
     paths = agent_paths(options.get("--state-dir"), os.geteuid(), os.environ)
     world = World(
         clock=lambda: Now(time.monotonic(), time.time()),
@@ -32,7 +38,7 @@ def main(arguments: list[str]) -> int:
     )
     active = ActiveConfig(options["--config"], paths.runtime, world.environ, world.host_name, world.new_id)
     loop = Loop(time.monotonic)
-    agent = Agent(loop, world, paths, active, int(options["--link-fd"]))
+    agent = Agent(loop, world, paths, active, link_fd)
     try:
         loop.run()
     except ConfigurationBroken:
