@@ -2,13 +2,14 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import grpc
 from fleet_agent.keeper.fingerprint import fingerprint
 from fleet_api.errors import FleetError
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
-from real.agent import AGENT, RealAgent
+from real.agent import AGENT, RealAgent, program
 from real.upgrades import Asker, lines_are_whole, lives, other_version, upgrade, writers
 from real.waiting import wait_for
 
@@ -59,6 +60,37 @@ def test_another_version_with_another_keeper_takes_over_and_back(tmp_path: Path)
         agent.operate("stop", "all")
         for number in range(1, WRITERS):
             assert lines_are_whole(tmp_path / f"w{number}.out")
+
+
+def test_ends_stops_and_pauses_go_on_through_an_upgrade(tmp_path: Path) -> None:
+    venv = other_version(tmp_path, keeper="import os as _of_another_version")
+    ending = "".join(
+        f"[program:e{number}]\ncommand=/bin/sh -c 'sleep {number * 0.05:.2f}; exit {number + 1}'\n"
+        "startsecs=0\nautorestart=false\nautostart=false\n"
+        for number in range(30)
+    )
+    config = (
+        f"{ending}[program:stubborn]\ncommand={program('ignores_term')}\nstopwaitsecs=3\n"
+        "[program:failing]\ncommand=/bin/sh -c 'exit 1'\nstartretries=3\n"
+    )
+    with RealAgent(tmp_path, config) as agent:
+        agent.wait_state("stubborn", "RUNNING")
+        agent.wait_state("failing", "BACKOFF")
+        agent.operate("start", "e*", wait=False)
+        asked = time.monotonic()
+        agent.operate("stop", "stubborn", wait=False)
+        done = upgrade(agent, "--to", str(venv))
+        assert done.returncode == 0, done.stderr
+        for number in range(30):
+            row = agent.wait_state(f"e{number}", "EXITED")
+            assert row["exit"] is not None
+            assert row["exit"]["code"] == number + 1
+        row = agent.wait_state("stubborn", "STOPPED")
+        assert time.monotonic() - asked >= 3
+        assert "SIGKILL" in agent.activity()
+        # Retries come after 1, 2 and 3 s; none is lost or repeated by the upgrade.
+        row = agent.wait_state("failing", "FATAL", seconds=30)
+        assert row["run"] == 4
 
 
 def test_a_version_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:

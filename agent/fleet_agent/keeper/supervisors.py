@@ -171,18 +171,22 @@ class Supervisors:
             os.kill(self.pid, signal.SIGKILL)
 
     def plan(self, longest_pause: float, succeed: Succeed) -> None:
-        """Decide when the next one is started, and of which version: one that dies young is taken back."""
+        """Decide when the next one is started, and of which version.
+
+        A version whose first supervisor dies young is taken back.
+        """
         now = time.monotonic()
         was_ready = self.life.is_ready
         pause = self.life.ended(now)
-        if self.before is not None and (not was_ready or self.life.young_deaths):
+        before, self.before = self.before, None
+        if before is not None and (not was_ready or self.life.young_deaths):
             say("the version before it comes back")
-            present, self.version, self.before = self.version, self.before, None
+            present, self.version = self.version, before
             self.reverted = f"the supervisor of the new version ended after {self.life.lived:.1f} s"
             self.life.young_deaths = 0
             pause = 0.0
-            if self.version.keeper != present.keeper:
-                say(f"the keeper stays as it is: {succeed(self.version.keeper, self.nobody)}")
+            if before.keeper != present.keeper:
+                say(f"the keeper stays as it is: {succeed(before.keeper, self.nobody)}")
         self.due["start"] = now + min(pause, longest_pause)
 
     def meet_deadlines(self, now: float) -> bool:

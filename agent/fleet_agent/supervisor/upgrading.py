@@ -7,7 +7,7 @@ in a file, since the supervisor that answers for it is not the one that began it
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from fleet_api.errors import BadRequest, Conflict, Denied, FleetError, NotFound
@@ -248,20 +248,23 @@ def check_program(python: str) -> None:
             f"{python} is no program that can be run",
             "name the python of a virtual environment with fleet-manager: VENV/bin/python",
         )
-    for start in (python, os.path.realpath(python)):
-        path = start
-        while True:
-            found = os.stat(path)
-            is_shared = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
-            if found.st_uid not in (0, os.geteuid()) or is_shared:
-                raise Denied(
-                    "UPGRADE_UNSAFE",
-                    f"others than root and the agent's user can change {path}, and {python} is to be run",
-                    f"chown root {path}; chmod go-w {path}",
-                )
-            if path == os.path.dirname(path):
-                break
-            path = os.path.dirname(path)
+    for path in (*_with_folders(python), *_with_folders(os.path.realpath(python))):
+        found = os.stat(path)
+        is_shared = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
+        if found.st_uid not in (0, os.geteuid()) or is_shared:
+            raise Denied(
+                "UPGRADE_UNSAFE",
+                f"others than root and the agent's user can change {path}, and {python} is to be run",
+                f"chown root {path}; chmod go-w {path}",
+            )
+
+
+def _with_folders(path: str) -> Iterator[str]:
+    """A path and every folder above it."""
+    yield path
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        yield path
 
 
 def _last_words(said: Said) -> str:

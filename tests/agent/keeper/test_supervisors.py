@@ -1,14 +1,23 @@
 """Another version takes the place of supervisor and keeper, and the children do not notice."""
 
+import math
 import os
+import select
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from fakes.supervised_keeper import PROGRAMS, SLEEP, Link, SupervisedKeeper, eventually, is_alive, sh
 from fleet_agent.commands.run import version_of
+from fleet_agent.keeper import offices
+from fleet_agent.keeper.folders import Lock, Locks
+from fleet_agent.keeper.handover import Version
+from fleet_agent.keeper.holding import Holding
+from fleet_agent.keeper.spawn import Spare
+from fleet_agent.keeper.supervisors import Supervisors
 from fleet_agent.link import messages
 
 
@@ -130,6 +139,25 @@ def test_one_that_dies_young_is_taken_back(keeper: SupervisedKeeper, with_keeper
     assert is_alive(child.pid)
     back.kill()
     assert introduced(keeper.accept(begin=False)).reverted == "", "told once"
+
+
+def test_one_that_has_stood_is_not_taken_back(
+    keeper: SupervisedKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare, epoll = Spare(), select.epoll()
+    with epoll:
+        locks = Locks(Lock(str(keeper.folder / "a")), Lock(str(keeper.folder / "b")))
+        holding = Holding(str(keeper.state / "run"), {}, spare)
+        present = Supervisors(Version(["new"], ["k"]), locks, spare, epoll, holding)
+        monkeypatch.setattr(offices, "YOUNG_SECONDS", 0.0)
+        for before, version in ((Version(["old"], ["k"]), "new"), (None, "new")):
+            present.before = before
+            present.life.started(7, time.monotonic())
+            present.life.ready()
+            present.plan(math.inf, lambda *_: "never")
+            assert present.version.supervisor == [version]
+            assert (present.before, present.reverted) == (None, "")
+    spare.__enter__()
 
 
 def test_a_keeper_that_cannot_go_on_lets_the_one_before_come_back(
