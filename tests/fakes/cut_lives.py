@@ -66,6 +66,9 @@ class Stage:
         self.fuse = Fuse(killing)
         self.lives = 0
         self.history: list[dict[str, Any]] = []
+        self.incarnation = ""
+        self.numbers: dict[str, list[int]] = {}
+        """Those of each incarnation: a write that was cut in two begins another."""
         write_all = journal_room._write_all
 
         def write(fd: int, data: bytes) -> None:
@@ -77,6 +80,9 @@ class Stage:
             write_all(fd, data)
             if data.startswith(b"["):
                 self.history += json.loads(data)
+                self.numbers.setdefault(self.incarnation, []).extend(e["n"] for e in json.loads(data))
+            elif data.startswith(b'{"v"'):
+                self.incarnation = json.loads(data.splitlines()[0])["incarnation"]
             self.fuse.act()
 
         patch.setattr(journal_room, "_write_all", write)

@@ -29,7 +29,8 @@ from fleet_agent.keeper.succession import Succession, SupervisorLeft
 from fleet_agent.supervisor import desires, epochs, results
 from fleet_agent.supervisor.announcement import Announcement
 from fleet_agent.supervisor.epochs import Epochs
-from fleet_agent.supervisor.journal import Change, Journal, replay
+from fleet_agent.supervisor.journal import Change, Journal
+from fleet_agent.supervisor.journal_file import replay
 from fleet_agent.supervisor.logs import inflight
 from fleet_agent.supervisor.logs.sidecar import Record, Segment, Sidecars
 from fleet_agent.supervisor.results import Results
@@ -128,7 +129,7 @@ CHANGES = [
 
 def _write_journal(folder: Path, version: int) -> None:
     journal = Journal(str(folder), "boot-1", print)
-    journal.begin("incarnation-1", 41, {"web:a": Process(), "web:b": Process()})
+    journal.begin("incarnation-1", 41, {"web:a": Process(), "web:b": Process()}, "it was booted")
     journal.append(CHANGES, dict)
     journal.leave()
     if version != journal.version:
@@ -292,7 +293,9 @@ SAMPLES = {
     "run_record": Sample(_run().to_state(), _write_run_record, _read_run_record),
     "handover": Sample(_succession().to_state(), _write_handover, _read_handover),
     "journal": Sample(
-        (("incarnation-1", 43, {"web:a": STOPPING}, True), CHANGES), _write_journal, _read_journal
+        (("incarnation-1", 43, {"web:a": STOPPING}, True, True, "", "it was booted"), CHANGES),
+        _write_journal,
+        _read_journal,
     ),
     "results": Sample(
         [

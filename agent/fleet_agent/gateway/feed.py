@@ -89,6 +89,7 @@ class Feed:
         self._copy = copy
         self._monotonic = monotonic
         self._staged: list[ProcessRow] | None = None
+        self._gap = ""
         self._subscriptions: set[Subscription] = set()
         self._waiters: dict[asyncio.Future[None], int] = {}
 
@@ -154,8 +155,11 @@ class Feed:
             self._take_snapshot(item)
         elif "gap" in item:
             self._staged = None
+            self._gap = str(item["gap"]["reason"])
 
     def _take_event(self, event: EventRow) -> None:
+        if event["sequence"] > self._copy.sequence + 1:
+            raise ValueError(f"change {event['sequence']} follows {self._copy.sequence}")
         message = self._copy.apply(event, self._monotonic())
         if message is None:
             return
@@ -175,7 +179,8 @@ class Feed:
         self._staged = None
         self._copy.replace(staged, item["position"], self._monotonic())
         for subscription in self._subscriptions:
-            subscription.interrupt("the agent's own history was interrupted")
+            subscription.interrupt(self._gap or "the agent's own history was interrupted")
+        self._gap = ""
         self._wake()
 
     def _wake(self) -> None:

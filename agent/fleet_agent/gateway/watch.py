@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from fleet_api import wire
-from fleet_api.errors import FleetError
 from fleet_api.rows import PositionRow
-from fleet_api.v1 import agent_pb2, types_pb2
+from fleet_api.v1 import agent_pb2
 
 from fleet_agent.gateway.copy import Copy
 from fleet_agent.gateway.feed import Feed, Subscription
-from fleet_agent.gateway.link import Link, close_fds, supervisor_gone
+from fleet_agent.gateway.history import History
+from fleet_agent.gateway.link import Link, supervisor_gone
 from fleet_agent.gateway.pulse import Pulse
 
 SNAPSHOT_PROCESSES = 500
@@ -22,7 +22,6 @@ SNAPSHOT_BYTES = 1024 * 1024
 MIN_HEARTBEAT_SECONDS = 1.0
 DEFAULT_HEARTBEAT_SECONDS = 2.0
 MAX_HEARTBEAT_SECONDS = 60.0
-HISTORY_TIMEOUT_SECONDS = 5.0
 FRESH_ANSWER_SECONDS = 1.0
 
 
@@ -84,36 +83,21 @@ class Watching:
     async def _resumed(
         self, after: PositionRow, subscription: Subscription
     ) -> AsyncIterator[agent_pb2.WatchResponse]:
-        reason = why_not_resumable(self._copy.position, after)
-        events = None if reason else self._copy.events_after(after["sequence"])
-        if events is None and not reason:
-            events = await self._history(after, self._copy.position)
-            reason = "" if events is not None else "these changes are no longer kept"
-        if events is None:
-            for response in self._gap(after, reason, subscription):
+        until = self._copy.position
+        gap, last = why_not_resumable(until, after), after["sequence"]
+        events = self._copy.events_after(last) if after["incarnation"] == until["incarnation"] else None
+        if not gap and events is not None:
+            for event in events:
+                yield agent_pb2.WatchResponse(event=event)
+        elif not gap:
+            # Only the supervisor knows more, or why there is no more to know.
+            history = History(until, last, after["incarnation"])
+            async for event in history.read(self._link):
+                yield agent_pb2.WatchResponse(event=event)
+            gap, last = history.gap, history.last
+        if gap:
+            for response in self._gap(cast(PositionRow, {**after, "sequence": last}), gap, subscription):
                 yield response
-            return
-        for event in events:
-            yield agent_pb2.WatchResponse(event=event)
-
-    async def _history(self, after: PositionRow, until: PositionRow) -> list[types_pb2.ProcessEvent] | None:
-        """The changes between two positions from the supervisor's journal; None when they are gone."""
-        events = []
-        try:
-            async with self._link.stream("watch", after=after) as items:
-                # The link keeps its order: once the ping is answered, all that was missed is here.
-                await self._link.call("ping", timeout_seconds=HISTORY_TIMEOUT_SECONDS)
-                for item in items.take_waiting():
-                    close_fds(item.fds)
-                    event = item.body.get("event")
-                    if event is None:
-                        return None
-                    # What comes after `until` waits in the subscription already.
-                    if event["sequence"] <= until["sequence"]:
-                        events.append(wire.event_to_proto(event))
-        except (FleetError, LookupError, TypeError, ValueError, AttributeError):
-            return None
-        return events
 
     def _gap(
         self, asked: PositionRow, reason: str, subscription: Subscription
@@ -148,12 +132,10 @@ class Watching:
 
 
 def why_not_resumable(current: PositionRow, after: PositionRow) -> str:
-    """Why a watch cannot go on after this position, whatever is kept; empty when it may."""
+    """Why a watch cannot go on after this position, as far as that is known here; empty when it may."""
     if after["agent_id"] and after["agent_id"] != current["agent_id"]:
         return f"the position is of agent {after['agent_id']}; this is {current['agent_id']}"
-    if after["incarnation"] != current["incarnation"]:
-        return "the agent counts anew since then"
-    if after["sequence"] > current["sequence"]:
+    if after["incarnation"] == current["incarnation"] and after["sequence"] > current["sequence"]:
         return f"the position is ahead of the agent, which stands at {current['sequence']}"
     return ""
 

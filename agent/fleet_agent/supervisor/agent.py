@@ -45,10 +45,10 @@ from fleet_agent.link.messages import (
     WriteAs,
     Yield,
 )
-from fleet_agent.supervisor import resuming, spawning, stalls
+from fleet_agent.supervisor import history, resuming, spawning, stalls
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.announcement import Announcement
-from fleet_agent.supervisor.aside import AsideThread
+from fleet_agent.supervisor.aside import AsideThread, within
 from fleet_agent.supervisor.children import Children, Found
 from fleet_agent.supervisor.desires import Desires
 from fleet_agent.supervisor.door import Door, KeptSocket
@@ -81,6 +81,7 @@ from fleet_agent.supervisor.upgrading import Place, Upgrading
 from fleet_agent.supervisor.watching import Watching
 
 LOG_DRAIN_SECONDS = 5.0
+KEEP_SECONDS = 2.0
 
 
 class World(NamedTuple):
@@ -111,6 +112,8 @@ class Agent:
         self._active = active
         self._link = KeeperLink(loop, link_fd, self._on_message, self._on_keeper_end)
         self._kept: dict[str, KeptSocket] = {}
+        self._journal_folder = os.path.join(paths.runtime, "journal")
+        self._kept_journal = os.path.join(paths.state, "journal")
         self._found: list[Found] = []
         self._hello: Hello | None = None
         self._shutdown: Shutdown | None = None
@@ -185,20 +188,19 @@ class Agent:
     def _begin(self) -> None:
         assert self._hello is not None
         hello = self._hello
-        journal_folder = os.path.join(self._paths.runtime, "journal")
-        os.makedirs(journal_folder, 0o700, exist_ok=True)
+        os.makedirs(self._journal_folder, 0o700, exist_ok=True)
         report = self._troubles.about(
-            "journal", journal_folder, lambda: journal.catch_up(self._roster.states())
+            "journal", self._journal_folder, lambda: journal.catch_up(self._roster.states())
         )
-        journal = Journal(journal_folder, hello.boot_id, report)
-        restored = journal.restore()
-        if restored is not None and restored.has_left:
-            restored = None
+        journal = Journal(self._journal_folder, hello.boot_id, report)
+        restored, loss = history.restore(journal, self._journal_folder, self._kept_journal)
         # A supervisor goes on with what is in force; an agent that is started reads its file.
         is_first = hello.supervisor_number == 1
-        goes_on = restored is not None and not is_first
+        goes_on = restored is not None and restored.lives_on and not is_first
         config = self._active.load(goes_on, has_children=bool(self._found))
         self._build(config, journal, hello)
+        if loss:
+            self._warn(f"changes are numbered anew: {loss}")
         # Before anything is noted down or started: an agent whose port is taken does not begin at all.
         self._gateways.reserve(is_first)
         self.has_begun = True
@@ -279,7 +281,7 @@ class Agent:
             daemon.strip_ansi,
             self._troubles.about("start of processes", ""),
         )
-        self._watching = Watching(self._roster, journal, self._host_id, clock)
+        self._watching = Watching(self._loop, self._roster, journal, self._host_id, clock)
         results_path = os.path.join(self._paths.runtime, "results")
         results = Results(results_path, clock(), self._troubles.about("results", results_path))
         self._desires = Desires(
@@ -427,6 +429,10 @@ class Agent:
 
     def _leave(self) -> None:
         self._roster.leave()
+        # The next agent may come after a boot.
+        words = within(KEEP_SECONDS, lambda: history.keep(self._journal_folder, self._kept_journal))
+        if words:
+            self._warn(f"changes are not kept over a boot: {self._kept_journal}: {words}")
         self._end_with(Leave(0))
 
     def _detach(self) -> None:

@@ -1,6 +1,7 @@
-"""An act that may wait for a disk, beside the loop: a stalled one must not stop supervision.
+"""Acts that may wait for a disk, in a thread of their own: a stalled one must not stop supervision.
 
-Called by `desires`, one act at a time. The thread lives only as long as the act.
+Called for what operators want for good, and at the end for what is kept of the journal. The thread lives
+only as long as its act.
 """
 
 import threading
@@ -34,3 +35,21 @@ class AsideThread:
         while self._results:
             done, error = self._results.popleft()
             done(error)
+
+
+def within(seconds: float, act: Callable[[], None]) -> str:
+    """Run `act` and wait so long for it; why it failed, in words, or nothing."""
+    problems = [f"not done within {seconds:g} s"]
+
+    def run() -> None:
+        try:
+            act()
+        except OSError as error:
+            problems[0] = error.strerror or str(error)
+        else:
+            problems.clear()
+
+    thread = threading.Thread(target=run, name="aside", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return "".join(problems)

@@ -153,7 +153,8 @@ class Children:
             self._roster.resume(id_, signalled=None, now=now)
             return
         child = found.child
-        is_news = child.run > member.process.run
+        is_lost = child.status is None and member.process.state not in OUTSTANDING_STATES
+        is_news = child.run > member.process.run or is_lost
         if is_news and child.status is not None and not goes_on:
             # Only its number counts: it may not be used again.
             self._roster.adopt(id_, member.process._replace(run=child.run))

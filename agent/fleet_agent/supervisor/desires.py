@@ -11,12 +11,12 @@ What cannot be read is set aside and told, and its processes start: a host that 
 programs harms more than a program that somebody must stop again.
 """
 
+import contextlib
 import json
 import os
 import stat
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from fleet_agent.core.desires import Desire
 from fleet_agent.formats.format import State, UnknownVersion
@@ -37,6 +37,8 @@ Done = Callable[[str], None]
 Aside = Callable[[Callable[[], None], Callable[[OSError | None], None]], None]
 """Runs what may wait for a disk, and then has the loop call the second with its error or None."""
 
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
 PATIENCE_SECONDS = 2.0
 """So long a verb waits for the disk: a stop that an operator needs now is not held up by a stalled one."""
 
@@ -53,6 +55,7 @@ class Desires:
         report: Callable[[str], None],
     ) -> None:
         self._path = path
+        self._version = DESIRES.version
         self._loop = loop
         self._aside = aside
         self._is_configured = is_configured
@@ -186,7 +189,7 @@ def read(path: str, report: Callable[[str], None]) -> tuple[dict[str, Desire], b
     except UnknownVersion as error:
         _set_aside(path, str(error), 0, report)
         return {}, False, DESIRES.version
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except _DAMAGE:
         kept = _salvage(data)
         _set_aside(path, "it is damaged", len(kept), report)
         return kept, False, DESIRES.version
@@ -209,15 +212,11 @@ def _read_ours(path: str) -> bytes:
 def _salvage(data: bytes) -> dict[str, Desire]:
     """The wishes on those lines that are whole."""
     first, *lines = data.split(b"\n")
-    if first != to_text({}).encode("ascii").partition(b"\n")[0]:
-        return {}
     kept: dict[str, Desire] = {}
     for line in lines:
-        try:
-            entry: dict[str, Any] = json.loads(b"{" + line.removesuffix(b",") + b"}")
-            kept.update({id_: Desire.from_state(wish) for id_, wish in entry.items()})
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue
+        with contextlib.suppress(*_DAMAGE):
+            state = json.loads(first + line.removesuffix(b",") + b"}}")
+            kept |= from_state(DESIRES.load(state))
     return kept
 
 

@@ -2,11 +2,15 @@
 
 It serves twice. A watcher resumes from it by number, and a new supervisor goes on from it where the
 old one ended. A file begins with a header and a snapshot and continues with changes; when a file has
-grown, the next one begins with a new snapshot, and one older file is kept for watchers. The files live in the
-runtime folder: writing them never waits for a disk, and they are gone after a boot, when nothing that
-they tell of is alive.
+grown, the next one begins with a new snapshot, and older ones are kept for watchers within a bound. The
+files live in the runtime folder: writing them never waits for a disk. `history` keeps them over a boot.
 
-    {"v":1,"incarnation":"…","boot":"…","sequence":41}          header: number of the last change before
+No number is given twice: where it is not sure that all that was told is here, numbering begins anew, as
+another incarnation. A file whose name ends in `.behind` lacks changes that were told.
+
+    {"v":1,"incarnation":"…","boot":"…","sequence":41,"began":"…"}
+                                                                 header: number of the last change before,
+                                                                 and why the incarnation began
     {"id":"web:web_0","p":{…}}                                   snapshot: one line a process
     [{"n":42,"t":1790000000.1,"id":"web:web_0","old":"RUNNING","why":"…","p":{…}},…]
                                                                  the changes that one event brought
@@ -17,16 +21,25 @@ they tell of is alive.
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, cast
 
 from fleet_agent.core.model import Process
 from fleet_agent.formats.format import State, UnknownVersion
 from fleet_agent.formats.table import JOURNAL
+from fleet_agent.supervisor.journal_file import (
+    DAMAGE,
+    Line,
+    Restored,
+    entries,
+    lines,
+    replay,
+    version_of,
+)
 
 MAX_CHANGES_BYTES = 4 * 1024 * 1024
 
-Line = State | list[State]
+BEHIND = ".behind"
 
 
 class Change(NamedTuple):
@@ -68,15 +81,6 @@ class Change(NamedTuple):
         )
 
 
-class Restored(NamedTuple):
-    """What the journal of an earlier supervisor tells."""
-
-    incarnation: str
-    sequence: int
-    processes: dict[str, Process]
-    has_left: bool
-
-
 class Journal:
     """Appends changes and hands them out again; owns the files `journal.<number>` of one folder."""
 
@@ -101,29 +105,44 @@ class Journal:
         """Why what an earlier supervisor wrote is of no use, in words."""
         self.incarnation = ""
         self.sequence = 0
+        self.began = ""
 
     def restore(self) -> Restored | None:
-        """What the newest readable file tells; None when there is none of this boot."""
-        for number in reversed(self._numbers()):
+        """What the newest readable file tells, of whatever boot; None when there is none."""
+        loss = ""
+        for _, name in reversed(self._files()):
             try:
-                self.version = JOURNAL.going_on(_version(self._path(number)))
-                restored = replay(self._path(number), self._boot_id)
+                path = os.path.join(self._folder, name)
+                self.version = JOURNAL.going_on(version_of(path))
+                restored = replay(path, self._boot_id)
             except UnknownVersion as error:
                 # What an older file tells is no longer true.
                 self.unreadable = str(error)
                 return None
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, *DAMAGE):
                 # No supervisor of this version wrote it; what lives is still told by the keeper.
+                restored = None
+            if restored is None:
+                loss = f"{name} of the journal was damaged"
                 continue
-            if restored is not None:
-                return restored
+            if name.endswith(BEHIND):
+                loss = loss or "the journal could not be written"
+            if not restored.is_this_boot and not restored.has_left:
+                loss = loss or "the host went down while the agent ran"
+            return restored._replace(loss=loss or restored.loss)
         return None
 
-    def begin(self, incarnation: str, sequence: int, processes: dict[str, Process]) -> None:
-        """Start a new file with a snapshot; numbers continue after `sequence`."""
+    def begin(
+        self, incarnation: str, sequence: int, processes: Mapping[str, Process], began: str = ""
+    ) -> None:
+        """Start a new file with a snapshot; numbers continue after `sequence`.
+
+        `began` says why this incarnation began.
+        """
         self.incarnation = incarnation
         self.sequence = sequence
-        self._number = max(self._numbers(), default=0)
+        self.began = began
+        self._number = max((number for number, _ in self._files()), default=0)
         try:
             self._open_next(processes)
         except OSError as error:
@@ -162,12 +181,18 @@ class Journal:
         self._report("")
 
     def _fall_behind(self, error: OSError) -> None:
-        self._is_behind = True
         self._failure = (
             f"cannot be written: {error.strerror}; supervision goes on, but a new supervisor would not know"
             " of changes from now on, and watchers could not resume there"
         )
         self._report(self._failure)
+        if self._is_behind:
+            return
+        self._is_behind = True
+        # Numbers that are told from now on must not be given again by whoever reads this next.
+        with contextlib.suppress(OSError, IndexError):
+            path = os.path.join(self._folder, self._files()[-1][1])
+            os.rename(path, path.removesuffix(BEHIND) + BEHIND)
 
     def leave(self) -> None:
         """Note that the agent stopped in order: the next one starts afresh."""
@@ -181,23 +206,26 @@ class Journal:
         """
         self.version = version
         for number in self._numbers():
-            lines = _lines(self._path(number))
-            header = next(lines, None)
+            found = lines(self._path(number))
+            header = next(found, None)
             if header is None:
                 continue  # of an earlier supervisor, torn: nothing in it has ever been of use
-            fd = self._write_file(number, header, lines)
+            fd = self._write_file(number, header, found)
             if number == self._number:
                 fd, self._fd = self._fd, fd
             os.close(fd)
 
     def since(self, sequence: int) -> Iterator[Change] | None:
-        """The changes after `sequence`; None when they are no longer all there."""
+        """The changes after `sequence`, as far as they can be read; None when they are no longer all kept.
+
+        Whoever reads them counts: where a file is damaged, numbers are missing.
+        """
         if sequence > self.sequence:
             return None
         for number in reversed(self._numbers()):
             try:
-                header = next(_entries(self._path(number)), None)
-            except (ValueError, KeyError, TypeError, AttributeError):
+                header = next(entries(self._path(number)), None)
+            except DAMAGE:
                 continue
             if (
                 header is not None
@@ -208,17 +236,23 @@ class Journal:
         return None
 
     def _changes(self, first: int, after: int) -> Iterator[Change]:
-        for number in self._numbers():
-            if number < first:
-                continue
-            for entry in _entries(self._path(number)):
-                if entry.get("n", 0) > after:
-                    yield Change.from_entry(entry)
+        with contextlib.suppress(*DAMAGE):
+            for number in self._numbers():
+                if number < first:
+                    continue
+                for entry in entries(self._path(number), after):
+                    if entry.get("n", 0) > after:
+                        yield Change.from_entry(entry)
 
-    def _open_next(self, processes: dict[str, Process], keeps_older: bool = True) -> None:
+    def _open_next(self, processes: Mapping[str, Process], keeps_older: bool = True) -> None:
         """Go on in a new file that begins with a snapshot; older ones stay within the bound."""
         number = self._number + 1
-        header = {"incarnation": self.incarnation, "boot": self._boot_id, "sequence": self.sequence}
+        header = {
+            "incarnation": self.incarnation,
+            "boot": self._boot_id,
+            "sequence": self.sequence,
+            "began": self.began,
+        }
         snapshot = ({"id": id_, "p": process.to_state()} for id_, process in processes.items())
         fd = self._write_file(number, header, snapshot)
         if self._fd >= 0:
@@ -231,18 +265,19 @@ class Journal:
     def _drop_older(self, number: int, keeps_older: bool) -> None:
         """Remove files before `number`: what is beyond the bound, though never the last one, or all."""
         room = self._max
-        for older in reversed([older for older in self._numbers() if older < number]):
-            room -= os.path.getsize(self._path(older))
+        for older, name in reversed([file for file in self._files() if file[0] < number]):
+            path = os.path.join(self._folder, name)
+            room -= os.path.getsize(path)
             if not keeps_older or (room < 0 and older < number - 1):
-                os.unlink(self._path(older))
+                os.unlink(path)
 
-    def _write_file(self, number: int, header: Line, lines: Iterable[Line]) -> int:
+    def _write_file(self, number: int, header: Line, others: Iterable[Line]) -> int:
         """A file that is whole as soon as it has its name; the descriptor to go on with."""
         draft = os.path.join(self._folder, "draft.journal")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             first = _encode(JOURNAL.dump(cast(State, header), self.version))
-            _write_all(fd, b"".join([first, *map(self._line, lines)]))
+            _write_all(fd, b"".join([first, *map(self._line, others)]))
             os.rename(draft, self._path(number))
         except OSError:
             os.close(fd)
@@ -255,71 +290,20 @@ class Journal:
         return _encode([JOURNAL.written(entry, self.version) for entry in line])
 
     def _numbers(self) -> list[int]:
-        names = (
-            name.removeprefix("journal.") for name in os.listdir(self._folder) if name.startswith("journal.")
-        )
-        return sorted(int(name) for name in names if name.isdecimal())
+        """The numbers of the files that lack nothing, oldest first."""
+        return [number for number, name in self._files() if not name.endswith(BEHIND)]
+
+    def _files(self) -> list[tuple[int, str]]:
+        """Number and name of every file, oldest first."""
+        found = []
+        for name in os.listdir(self._folder):
+            number = name.removeprefix("journal.").removesuffix(BEHIND)
+            if name.startswith("journal.") and number.isdecimal():
+                found.append((int(number), name))
+        return sorted(found)
 
     def _path(self, number: int) -> str:
         return os.path.join(self._folder, f"journal.{number}")
-
-
-def replay(path: str, boot_id: str) -> Restored | None:
-    """What a file of this boot tells; None when it is of another boot, or tells nothing at all.
-
-    Raises: UnknownVersion for a format that cannot be read; ValueError, KeyError, TypeError or
-    AttributeError for what nobody of a known version wrote.
-    """
-    entries = _entries(path)
-    header = next(entries, None)
-    if header is None or header["boot"] != boot_id:
-        return None
-    processes: dict[str, Process] = {}
-    has_left = False
-    incarnation, sequence = str(header["incarnation"]), int(header["sequence"])
-    for entry in entries:
-        if "left" in entry:
-            has_left = True
-        elif entry.get("gone"):
-            processes.pop(entry["id"], None)
-        else:
-            processes[entry["id"]] = Process.from_state(entry["p"])
-        sequence = entry.get("n", sequence)
-    return Restored(incarnation, sequence, processes, has_left)
-
-
-def _version(path: str) -> object:
-    with open(path, "rb") as file:
-        return json.loads(file.readline())[JOURNAL.key]
-
-
-def _entries(path: str) -> Iterator[State]:
-    """The header, and whatever a file tells after it, entry by entry."""
-    for line in _lines(path):
-        if isinstance(line, dict):
-            yield line
-        else:
-            yield from line
-
-
-def _lines(path: str) -> Iterator[Line]:
-    """The whole lines of a file; a torn last line was never acted on and is passed over."""
-    version: int | None = None
-    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-        for text in file:
-            try:
-                line = json.loads(text)
-            except ValueError:
-                return
-            if not text.endswith(b"\n"):
-                return
-            if version is None:
-                version = JOURNAL.check(line[JOURNAL.key])
-                yield JOURNAL.load(line)
-            elif isinstance(line, list):
-                yield [JOURNAL.newest(entry, version) for entry in line]
-            else:
-                yield JOURNAL.newest(line, version)
 
 
 def _encode(line: Line) -> bytes:

@@ -24,7 +24,7 @@ from fleet_agent.formats.table import (
     SIDECAR,
 )
 from fleet_agent.supervisor import desires, epochs, results
-from fleet_agent.supervisor.journal import replay
+from fleet_agent.supervisor.journal_file import replay
 from fleet_agent.supervisor.logs import inflight
 from fleet_agent.supervisor.logs.sidecar import Record
 

@@ -28,7 +28,7 @@ def write_whole(path: str, text: str, is_lasting: bool = False) -> None:
             os.fsync(file.fileno())
     os.rename(draft, path)
     if is_lasting:
-        _sync_folder(os.path.dirname(path) or ".")
+        sync_folder(os.path.dirname(path) or ".")
 
 
 def remove_whole(path: str) -> None:
@@ -40,7 +40,11 @@ def remove_whole(path: str) -> None:
         os.unlink(path)
 
 
-def _sync_folder(path: str) -> None:
+def sync_folder(path: str) -> None:
+    """Have on the disk what names a folder holds.
+
+    Raises: OSError.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

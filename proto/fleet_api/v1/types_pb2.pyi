@@ -35,7 +35,7 @@ class Position(_message.Message):
     agent_id: _builtins.str
     """Stable id of the agent's host, from its certificate."""
     incarnation: _builtins.str
-    """Changes whenever numbering starts anew (a host reboot, a lost journal)."""
+    """Changes whenever numbering starts anew (a host that went down, a lost journal)."""
     sequence: _builtins.int
     """Number of the last change contained; the first change is 1."""
     def __init__(

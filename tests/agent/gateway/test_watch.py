@@ -92,7 +92,7 @@ def test_changes_from_before_this_gateway_come_from_the_journal(launch: Any, wat
     ("position", "words"),
     [
         (types_pb2.Position(agent_id="web1", incarnation="first", sequence=3), "no longer kept"),
-        (types_pb2.Position(agent_id="web1", incarnation="zeroth", sequence=10), "anew"),
+        (types_pb2.Position(agent_id="web1", incarnation="zeroth", sequence=10), "no longer kept"),
         (types_pb2.Position(agent_id="web1", incarnation="first", sequence=99), "ahead"),
         (types_pb2.Position(agent_id="db7", incarnation="first", sequence=10), "db7"),
     ],
@@ -113,7 +113,7 @@ def test_a_gap_of_the_supervisor_reaches_the_watchers(launch: Any, watcher: Any)
     assert watch.next("snapshot").last
     gateway.supervisor.incarnation, gateway.supervisor.sequence = "second", 1
     gateway.supervisor.restart_watch()
-    watch.next("gap")
+    assert watch.next("gap").reason == "lost"
     snapshot = watch.next("snapshot", skip=())
     assert (snapshot.position.incarnation, snapshot.position.sequence) == ("second", 1)
     gateway.supervisor.change(make_row("web"))
@@ -161,6 +161,16 @@ def test_a_change_that_cannot_be_read_is_mended_by_a_snapshot(launch: Any, watch
     assert watch.next("event").sequence == 11
 
 
+def test_a_number_that_is_left_out_is_no_silence(launch: Any, watcher: Any) -> None:
+    gateway = launch()
+    watch = watcher(gateway.stub())
+    watch.next("snapshot")
+    gateway.supervisor.sequence += 1
+    gateway.supervisor.change(make_row("web"))
+    watch.next("gap")
+    assert watch.next("snapshot", skip=()).position.sequence == 12
+
+
 # ---------------------------------------------------------------- pure
 
 
@@ -171,7 +181,7 @@ def test_a_change_that_cannot_be_read_is_mended_by_a_snapshot(launch: Any, watch
         (PositionRow(agent_id="a", incarnation="i", sequence=5), ""),
         (PositionRow(agent_id="", incarnation="i", sequence=0), ""),
         (PositionRow(agent_id="b", incarnation="i", sequence=5), "agent b"),
-        (PositionRow(agent_id="a", incarnation="j", sequence=5), "anew"),
+        (PositionRow(agent_id="a", incarnation="j", sequence=9), ""),
         (PositionRow(agent_id="a", incarnation="i", sequence=6), "ahead"),
     ],
 )

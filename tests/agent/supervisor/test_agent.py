@@ -7,8 +7,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fleet_api.door import Door
 from real.agent import RealAgent, alive, program
 from real.waiting import wait_for
 
@@ -216,7 +218,16 @@ def test_a_stop_that_is_asked_while_the_supervisor_is_away_is_carried_out(tmp_pa
         assert len(lines_with(agent, "stopped: a (terminated by SIGTERM)")) == 1
 
 
-def test_after_an_ordered_end_numbers_begin_anew(tmp_path: Path) -> None:
+def first_event(door: Door, after: object, name: str) -> dict[str, Any]:
+    """The first change of a process after a position; no gap comes before it."""
+    for item, _ in door.stream("watch", after=after, timeout_seconds=10):
+        event: dict[str, Any] = item["event"]
+        if event["process"]["name"] == name:
+            return event
+    raise AssertionError(name)
+
+
+def test_numbers_go_on_over_an_ordered_end_and_another_configuration(tmp_path: Path) -> None:
     text = "[program:{}]\ncommand=/bin/sleep 100\nautostart=false\n"
     with RealAgent(tmp_path, text.format("a")) as agent:
         position = agent.hello()["position"]
@@ -225,12 +236,14 @@ def test_after_an_ordered_end_numbers_begin_anew(tmp_path: Path) -> None:
         agent.start()
         with agent.door() as door:
             items = door.stream("watch", after=position, timeout_seconds=10)
-            assert "gap" in next(items)[0]
-            (row,) = next(items)[0]["snapshot"]
-            assert row["name"] == "b"
+            gone, come = next(items)[0]["event"], next(items)[0]["event"]
+            assert (gone["process"]["name"], gone["removed"]) == ("a", True)
+            assert (come["process"]["name"], come["removed"]) == ("b", False)
+            assert come["reason"] == "the agent was started"
+            assert come["sequence"] == position["sequence"] + 2
 
 
-def test_a_configuration_that_changed_while_the_keeper_was_away_is_told_as_a_gap(tmp_path: Path) -> None:
+def test_a_configuration_that_changed_while_the_keeper_was_away_is_told_as_changes(tmp_path: Path) -> None:
     text = f"[program:{{}}]\ncommand={program('exits_after', 3600, 0)}\nstartsecs=0\n"
     with RealAgent(tmp_path, text.format("a")) as agent:
         old = agent.wait_state("a", "RUNNING")["pid"]
@@ -246,8 +259,10 @@ def test_a_configuration_that_changed_while_the_keeper_was_away_is_told_as_a_gap
         wait_for(lambda: not alive(old), what="the end of what is wanted no more")
         assert len(lines_with(agent, f"a:a: pid {old} (run 1) is wanted by nobody; stopping it")) == 1
         with agent.door() as door:
-            first, _ = next(door.stream("watch", after=hello["position"], timeout_seconds=10))
-            assert first["gap"]["reason"] == "numbering has begun anew since then"
+            gone = first_event(door, hello["position"], "a")
+            assert gone["removed"]
+            come = first_event(door, hello["position"], "b")
+            assert come["reason"] == "the configuration is another"
 
 
 def test_the_endpoint_is_whole_json_at_any_time(tmp_path: Path) -> None:

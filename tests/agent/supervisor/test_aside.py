@@ -3,7 +3,7 @@
 import threading
 import time
 
-from fleet_agent.supervisor.aside import AsideThread
+from fleet_agent.supervisor.aside import AsideThread, within
 from fleet_agent.supervisor.loop import Loop
 
 
@@ -35,3 +35,18 @@ def test_the_loop_hears_how_it_went_and_turns_meanwhile() -> None:
     aside(lambda: None, done)
     loop.run()
     assert results[1:] == [None]
+
+
+def test_what_takes_too_long_is_not_waited_for() -> None:
+    gate = threading.Event()
+
+    def wait() -> None:
+        gate.wait(30)
+
+    def fail() -> None:
+        raise OSError(28, "No space left on device")
+
+    assert within(0.01, wait) == "not done within 0.01 s"
+    gate.set()
+    assert within(30, fail) == "No space left on device"
+    assert within(30, lambda: None) == ""

@@ -170,8 +170,8 @@ class History(Stage):
             assert process.run == self.rude.highest[id_]
             assert process.reason
         assert all(held.status is None for held in self.rude.runs.values()), "what has ended is released"
-        numbers = [entry["n"] for entry in self.history]
-        assert numbers == list(range(1, len(numbers) + 1)), "each change is numbered once"
+        for numbers in self.numbers.values():
+            assert numbers == list(range(1, len(numbers) + 1)), "each change is numbered once"
         self._check_exits()
 
     def _check_exits(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fleet_agent.core.model import Exit, Now, Process, State, Timer, TimerKind
 from fleet_agent.supervisor.journal import Change, Journal
+from fleet_agent.supervisor.journal_file import Restored
 
 
 def a_change(
@@ -42,9 +43,21 @@ def test_a_new_supervisor_finds_what_the_old_one_wrote(tmp_path: Path) -> None:
     assert restored.processes == {"web:web": a_change(3).process}
 
 
-def test_a_journal_of_another_boot_is_not_believed(tmp_path: Path) -> None:
-    a_journal(tmp_path, 3)
-    assert Journal(str(tmp_path), "boot-2", print).restore() is None
+def restore(folder: Path, boot: str = "boot-1") -> Restored:
+    restored = Journal(str(folder), boot, print).restore()
+    assert restored is not None
+    return restored
+
+
+def test_a_journal_of_another_boot_tells_of_the_dead_and_is_not_numbered_on(tmp_path: Path) -> None:
+    journal = a_journal(tmp_path, 3)
+    restored = restore(tmp_path, "boot-2")
+    assert (restored.lives_on, restored.is_this_boot) == (False, False)
+    assert restored.loss == "the host went down while the agent ran"
+    assert restored.processes["web:web"].run == 3
+    journal.leave()
+    restored = restore(tmp_path, "boot-2")
+    assert (restored.lives_on, restored.loss, restored.sequence) == (False, "", 3)
 
 
 def test_cut_at_any_byte_it_gives_the_whole_changes_before_the_cut(tmp_path: Path) -> None:
@@ -61,6 +74,8 @@ def test_cut_at_any_byte_it_gives_the_whole_changes_before_the_cut(tmp_path: Pat
         else:
             assert restored is not None
             assert restored.sequence == max(0, lines - 2)
+            # Nobody can say whether what was cut off had been told.
+            assert bool(restored.loss) == (length not in ends)
 
 
 def test_garbage_instead_of_a_journal_is_passed_over_for_the_older_file(tmp_path: Path) -> None:
@@ -69,6 +84,7 @@ def test_garbage_instead_of_a_journal_is_passed_over_for_the_older_file(tmp_path
     restored = Journal(str(tmp_path), "boot-1", print).restore()
     assert restored is not None
     assert restored.sequence == 2
+    assert restored.loss == "journal.2 of the journal was damaged"
 
 
 def test_after_an_ordered_end_it_says_so(tmp_path: Path) -> None:
@@ -195,3 +211,61 @@ def test_a_journal_that_cannot_be_begun_is_told_and_begun_later(tmp_path: Path) 
     restored = Journal(str(folder), "boot-1", print).restore()
     assert restored is not None
     assert (restored.incarnation, restored.sequence) == ("inc", 7)
+
+
+def test_who_was_behind_when_it_died_gives_no_number_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = a_journal(tmp_path, 3)
+
+    def full(_fd: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fleet_agent.supervisor.journal.os.write", full)
+        journal.append([a_change(4)], dict)
+    # Killed here: what was told as 4 is in no file.
+    restored = restore(tmp_path)
+    assert restored.lives_on
+    assert restored.sequence == 3
+    assert restored.loss == "the journal could not be written"
+
+
+def test_that_the_first_file_of_a_supervisor_cannot_be_made_counts_as_well(tmp_path: Path) -> None:
+    a_journal(tmp_path, 3)
+    (tmp_path / "draft.journal").mkdir()
+    second = Journal(str(tmp_path), "boot-1", lambda _: None)
+    second.begin("inc", 3, {})
+    second.append([a_change(4)], dict)
+    assert restore(tmp_path).loss == "the journal could not be written"
+
+
+def test_why_an_incarnation_began_is_known_to_every_supervisor(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path), "boot-1", print)
+    journal.begin("inc", 0, {}, "the host went down")
+    restored = restore(tmp_path)
+    assert restored.began == "the host went down"
+
+
+@pytest.mark.parametrize("reason", ["because", 'a "},{"n":7, in words', '[{"n":3,'])
+def test_what_a_watcher_has_is_passed_over_by_its_looks(tmp_path: Path, reason: str) -> None:
+    journal = Journal(str(tmp_path), "boot-1", print)
+    journal.begin("inc", 0, {})
+    changes = [a_change(number)._replace(reason=reason) for number in range(1, 31)]
+    for start in range(0, 30, 3):
+        journal.append(changes[start : start + 3], dict)
+    for after in range(31):
+        found = journal.since(after)
+        assert found is not None
+        assert [change.sequence for change in found] == list(range(after + 1, 31))
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 50, b"garbage\n", b"[1]\n", b'[{"n":"x"}]\n', b"[[[[[[["])
+def test_reading_on_ends_where_a_file_is_damaged(tmp_path: Path, damage: bytes) -> None:
+    journal = a_journal(tmp_path, 6)
+    path = tmp_path / "journal.1"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:5], damage, *lines[6:]]))
+    found = journal.since(0)
+    assert found is not None
+    assert [change.sequence for change in found] == [1, 2, 3]

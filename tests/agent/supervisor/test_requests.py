@@ -79,7 +79,7 @@ class World(SmallRoster):
             a_spec("quiet"),
             a_spec("merged", redirect_stderr=True, **both),
         )
-        watching = Watching(self.roster, self.journal, "host-1", lambda: self.now)
+        watching = Watching(self.loop, self.roster, self.journal, "host-1", lambda: self.now)
         results = Results(str(folder / "results"), self.now, print)
         self.refusal = ""
         operations = Operations(

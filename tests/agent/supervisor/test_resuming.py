@@ -133,8 +133,8 @@ def check(story: Story) -> None:
     assert story.answers == {
         f"{verb}": ["ok"] for verb in ("restart a", "stop b", "stop d", "start d", "start a")
     }
-    numbers = [entry["n"] for entry in story.history]
-    assert numbers == list(range(1, len(numbers) + 1)), "each change is numbered once"
+    for numbers in story.numbers.values():
+        assert numbers == list(range(1, len(numbers) + 1)), "each change is numbered once"
 
 
 def acts_of_the_story(folder: Path, has_descendants: bool) -> int:

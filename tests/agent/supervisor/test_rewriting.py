@@ -10,6 +10,7 @@ import fleet_agent.supervisor.active as active_room
 import fleet_agent.supervisor.desires as desires_room
 import fleet_agent.supervisor.epochs as epochs_room
 import fleet_agent.supervisor.journal as journal_room
+import fleet_agent.supervisor.journal_file as journal_file_room
 import fleet_agent.supervisor.logs.sidecar as sidecar_room
 import fleet_agent.supervisor.results as results_room
 import pytest
@@ -86,6 +87,7 @@ def change(number: int) -> Change:
 
 def test_a_journal_goes_on_in_an_older_format_and_its_history_with_it(folder: Folder) -> None:
     folder.install(journal_room, "JOURNAL", "why", "reason")
+    folder.install(journal_file_room, "JOURNAL", "why", "reason")
     journal = Journal(str(folder.path), "boot", print)
     journal.begin("inc", 0, {"web:a": Process()})
     journal.append([change(1)], dict)
@@ -111,6 +113,7 @@ def test_a_journal_that_cannot_be_read_is_told_and_not_gone_on_with(
 ) -> None:
     with monkeypatch.context() as patch:
         install(patch, journal_room, "JOURNAL", "why", "reason")
+        install(patch, journal_file_room, "JOURNAL", "why", "reason")
         Journal(str(folder.path), "boot", print).begin("inc", 5, {})
     journal = Journal(str(folder.path), "boot", print)
     assert journal.restore() is None
@@ -199,6 +202,7 @@ def test_records_of_logs_go_on_in_an_older_format(folder: Folder) -> None:
 def test_a_new_version_goes_on_in_the_formats_that_it_finds(folder: Folder) -> None:
     """Should it die young, the version before it comes back."""
     folder.install(journal_room, "JOURNAL", "why", "reason")
+    folder.install(journal_file_room, "JOURNAL", "why", "reason")
     folder.install(results_room, "RESULTS", "begun", "started")
     folder.install(epochs_room, "EPOCHS", "epochs", "numbers")
     folder.install(sidecar_room, "SIDECAR", "log_id", "name")

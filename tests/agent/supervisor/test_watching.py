@@ -35,7 +35,7 @@ class World(SmallRoster):
 
     def __init__(self, folder: Path, *names: str, agent_id: str = "host-1") -> None:
         super().__init__(folder, *(a_spec(name) for name in names))
-        self.watching = Watching(self.roster, self.journal, agent_id, lambda: self.now)
+        self.watching = Watching(self.loop, self.roster, self.journal, agent_id, lambda: self.now)
 
     def watch(self, after: Any = None) -> Listener:
         listener = Listener()
@@ -102,9 +102,9 @@ def test_the_next_supervisor_knows_what_was_missed(tmp_path: Path) -> None:
     [
         ({"incarnation": "other"}, "numbering has begun anew since then"),
         ({"agent_id": "host-2"}, "the position belongs to another agent than host-1"),
-        ({"sequence": 99}, "the changes after 99 are no longer all kept"),
+        ({"sequence": 99}, "the position is ahead of the agent, which stands at 3"),
         ({"sequence": -1}, "the changes after -1 are no longer all kept"),
-        ({"sequence": 10**300}, "are no longer all kept"),
+        ({"sequence": 10**300}, "the position is ahead of the agent"),
     ],
 )
 def test_a_gap_is_told_and_followed_by_a_snapshot(
@@ -164,3 +164,59 @@ def test_who_left_the_configuration_is_told_and_leaves_no_hole(tmp_path: Path) -
     assert late.sequences == list(range(1, 8))
     assert [item["event"]["process"]["name"] for item in late.items] == ["a"] * 4 + ["b"] * 3
     assert [item["event"]["removed"] for item in late.items] == [False] * 3 + [True] + [False] * 3
+
+
+def test_who_has_missed_much_gets_it_in_parts_and_nothing_twice_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "CHANGES_A_TURN", 4)
+    world = World(tmp_path, "a", "b")
+    for _ in range(5):
+        world.live("a")
+    listener = world.watch(world.at(1))
+    assert listener.sequences == [2, 3, 4, 5]
+    world.live("b")
+    for _ in range(10):
+        world.loop.after(0.0, world.loop.stop)
+        world.loop.run()
+    world.live("a")
+    assert listener.sequences == list(range(2, 22))
+    assert len(listener.items) == 20
+
+
+def test_who_does_not_catch_up_is_told_of_the_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "CHANGES_A_TURN", 4)
+    monkeypatch.setattr(room, "MAX_WAITING", 2)
+    world = World(tmp_path, "a", "b")
+    for _ in range(2):
+        world.live("a")
+    listener = world.watch(world.at(1))
+    # The journal is gone from under it, and more happens than is held for it.
+    for path in tmp_path.glob("journal.*"):
+        path.write_bytes(b"")
+    world.live("b")
+    for _ in range(10):
+        world.loop.after(0.0, world.loop.stop)
+        world.loop.run()
+    assert listener.sequences == [2, 3, 4, 5, 6, 7, 8]
+    *_, gap, snapshot = listener.items
+    assert gap["gap"]["asked"] == world.at(8)
+    assert snapshot["position"] == world.at(9)
+    world.live("b")
+    assert listener.sequences[-3:] == [10, 11, 12]
+
+
+def test_a_damaged_journal_is_a_gap_where_the_damage_is(tmp_path: Path) -> None:
+    world = World(tmp_path, "a")
+    for _ in range(3):
+        world.live("a")
+    (path,) = tmp_path.glob("journal.*")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:5], *lines[6:]]))
+    listener = world.watch(world.at(0))
+    numbers = listener.sequences
+    assert numbers == list(range(1, len(numbers) + 1))
+    gap, snapshot = listener.items[len(numbers) :]
+    assert gap["gap"]["asked"] == world.at(len(numbers))
+    assert "are no longer all kept" in gap["gap"]["reason"]
+    assert snapshot["position"]["sequence"] == 9
