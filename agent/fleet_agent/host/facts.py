@@ -64,11 +64,15 @@ class Folder(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """The unit that starts the agent, as systemd has it loaded; seconds None for no limit."""
+    """The unit that starts the agent, as systemd has it loaded; seconds None for no limit.
+
+    `environment` is the folder of the virtual environment that it starts, links followed.
+    """
 
     path: str
     is_enabled: bool
     start: str
+    environment: str
     kind: str
     kill_mode: str
     stop_seconds: float | None
@@ -86,11 +90,15 @@ class Service(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that is judged. `keeper` is the pid of an agent that runs here, 0 without one."""
+    """All that is judged. `keeper` is the pid of an agent that runs here, 0 without one.
+
+    `environment` is the virtual environment that it runs from, links followed, empty when it is none.
+    """
 
     uid: int
     keeper: int
     answers: bool
+    environment: str
     kernel: Kernel
     group: ControlGroup
     limits: Limits

@@ -34,6 +34,9 @@ def gather(configuration: str, paths: AgentPaths, keeper: int, environ: Mapping[
         uid=uid,
         keeper=keeper,
         answers=bool(keeper) and _answers(paths.door),
+        environment=service.environment_of(_read(f"/proc/{keeper}/cmdline").partition("\0")[0])
+        if keeper
+        else "",
         kernel=Kernel(os.uname().sysname, os.uname().release, _what_works(paths.runtime)),
         group=_control_group(keeper),
         limits=_limits(keeper),

@@ -46,11 +46,22 @@ def unit_of(properties: Mapping[str, str]) -> Unit | None:
         path=properties.get("FragmentPath", ""),
         is_enabled=properties.get("UnitFileState", "") in _ENABLED,
         start=properties.get("ExecStart", ""),
+        environment=environment_of(_between(properties.get("ExecStart", ""), "path=", " ;")),
         kind=properties.get("Type", ""),
         kill_mode=properties.get("KillMode", ""),
         stop_seconds=_seconds(properties.get("TimeoutStopUSec", "")),
         delegates=properties.get("Delegate") == "yes",
     )
+
+
+def environment_of(program: str) -> str:
+    """The folder of the virtual environment that a program in its bin is of, links followed; else empty."""
+    folder = os.path.realpath(os.path.dirname(os.path.dirname(program)))
+    return folder if os.path.exists(os.path.join(folder, "pyvenv.cfg")) else ""
+
+
+def _between(text: str, before: str, after: str) -> str:
+    return text.partition(before)[2].partition(after)[0]
 
 
 def unit_limit(uid: int | None = None, ask: Ask = ask_host) -> int | None:

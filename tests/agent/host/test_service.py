@@ -1,6 +1,7 @@
 """What systemd prints, and what is made of it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from fleet_agent.host import service
@@ -25,6 +26,19 @@ def test_a_unit_as_it_is_shown() -> None:
     assert unit.stop_seconds == 270.0
     assert service.unit_of({"LoadState": "not-found"}) is None
     assert service.unit_of({}) is None
+
+
+def test_the_environment_of_a_program_is_found_through_links(tmp_path: Path) -> None:
+    venv = tmp_path / "fleet-1.1"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "pyvenv.cfg").touch()
+    (tmp_path / "current").symlink_to(venv)
+    program = str(tmp_path / "current" / "bin" / "fleet-agent")
+    assert service.environment_of(program) == str(venv)
+    unit = service.unit_of({**SHOWN, "ExecStart": f"{{ path={program} ; argv[]={program} run }}"})
+    assert unit is not None
+    assert unit.environment == str(venv)
+    assert service.environment_of("/usr/bin/fleet-agent") == service.environment_of("") == ""
 
 
 @pytest.mark.pure

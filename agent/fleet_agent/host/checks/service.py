@@ -93,6 +93,13 @@ def _start(facts: Facts) -> Check:
         faults.append(
             (f"it does not run {facts.configuration}", "what is said here is of another configuration")
         )
+    if facts.environment and unit.environment and facts.environment != unit.environment:
+        faults.append(
+            (
+                f"it starts {unit.environment}, and the agent runs from {facts.environment}",
+                "the next start, and the next boot, take another version",
+            )
+        )
     if not unit.is_enabled:
         faults.append(("it is not enabled", "the agent does not start with the host"))
     if faults:

@@ -35,6 +35,7 @@ WITH_USER = config(SPEC._replace(user="www"))
         (with_unit(UNIT._replace(is_enabled=False)), "service", LIMITED, "not enabled"),
         (with_unit(UNIT._replace(stop_seconds=10.0)), "service", LIMITED, "a stop may take 40 s"),
         (with_unit(UNIT._replace(start="x -c /etc/b.conf")), "service", LIMITED, "does not run /etc/a.conf"),
+        (GOOD._replace(environment="/opt/new"), "service", LIMITED, "the agent runs from /opt/new"),
         (GOOD._replace(service=Service(False, None, "", None, None)), "service", LIMITED, "no init script"),
         (GOOD._replace(uid=1000, config=WITH_USER), "users", MISSING, "programs are to run as www"),
         (GOOD._replace(uid=1000), "gateway", LIMITED, "uid 1000"),
