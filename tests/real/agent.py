@@ -13,6 +13,7 @@ from typing import Any, Self
 from fleet_api.door import Door
 from fleet_api.errors import FleetError
 from fleet_api.rows import ProcessRow
+from real import cgroups
 from real.waiting import wait_for
 
 AGENT = [str(Path(sys.executable).with_name("fleet-agent"))]
@@ -193,6 +194,8 @@ class RealAgent:
         for pid in self._children:
             if pid_is_of(pid, self.state_dir):
                 os.kill(pid, signal.SIGKILL)
+        if keeper.returncode:
+            cgroups.sweep(self.state_dir / "run")
         self.keeper = None
         self._children.clear()
 

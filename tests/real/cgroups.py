@@ -1,9 +1,14 @@
 """Whether this host lets the tests use cgroup v2, and what agents have left of it."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 from fleet_agent.supervisor.trees import cgroups
+from fleet_agent.supervisor.trees.trees import agent_mark
+
+SWEEP_SECONDS = 1.0
 
 
 def why_not() -> str:
@@ -24,6 +29,18 @@ WAYS = [
     pytest.param("cgroups=false", id="proc"),
 ]
 """Both ways to find descendants, as lines of [fleet]."""
+
+
+def sweep(runtime: Path) -> None:
+    """Remove the cgroups of an agent that was killed; who still lives keeps theirs."""
+    if WHY_NOT or not runtime.exists():
+        return
+    home = cgroups.Home(cgroups.find_place(), agent_mark(str(runtime)))
+    deadline = time.monotonic() + SWEEP_SECONDS
+    home.leave()
+    while os.path.exists(home.path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+        home.leave()
 
 
 def folders_of(agent: str) -> list[Path]:

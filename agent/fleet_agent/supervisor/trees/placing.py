@@ -59,7 +59,7 @@ def _move(home: cgroups.Home, key: RunKey, pid: int) -> bool:
     """Whether it is where it belongs, and lives."""
     path = home.of_run(key)
     try:
-        os.mkdir(path)
+        os.makedirs(path)
     except FileExistsError:
         if pid in cgroups.members(path):
             return True

@@ -207,7 +207,7 @@ def test_forks_faster_than_anybody_could_count_are_ended_all(tmp_path: Path) -> 
         agent.operate("stop", "p")
         row = agent.row("p")
         assert row["state"] == "STOPPED"
-        assert run_folders(agent) == []
+        wait_for(lambda: run_folders(agent), lambda names: not names, what="no cgroup of a run")
 
 
 def wait_placed_any(agent: RealAgent) -> None:
