@@ -96,7 +96,7 @@ def prepare(paths: AgentPaths) -> Locks:
             holder = runtime.holder()
             if may_kill and _kill_orphan(runtime):
                 may_kill = False
-                end += _LEFTOVER_SECONDS
+                end = time.monotonic() + _LEFTOVER_SECONDS
                 continue
             runtime.close()
             state.close()

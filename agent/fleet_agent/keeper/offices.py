@@ -10,7 +10,7 @@ from fleet_agent.keeper import spawn
 
 YOUNG_SECONDS = 10.0
 LEAVING_SECONDS = 2.0
-DETACH_SECONDS = 10.0
+DETACH_SECONDS = 7.0
 """How long a supervisor may take to write what it has read before the keeper leaves without it."""
 FAILURES_BEFORE_STOPPING_ALONE = 3
 STOPPING_PAUSE_SECONDS = 0.2

@@ -132,7 +132,7 @@ def test_two_keepers_on_one_state_folder(keeper: SupervisedKeeper, tmp_path: Pat
 
 # Takes the lock of argv[1], tells its pid, and is then as stuck as can be.
 STUCK = "import fcntl, os, sys, time; fd = os.open(sys.argv[1], os.O_RDWR); fcntl.flock(fd, fcntl.LOCK_EX); \
-os.pwrite(fd, b'%d' % os.getpid(), 0); print(os.getpid(), flush=True); time.sleep(1000)"
+os.ftruncate(fd, 0); os.pwrite(fd, b'%d' % os.getpid(), 0); print(os.getpid(), flush=True); time.sleep(1000)"
 
 
 @pytest.mark.parametrize("has_keeper", [False, True])
@@ -140,7 +140,7 @@ def test_a_stuck_supervisor_without_keeper_gives_way(
     paths: AgentPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_keeper: bool
 ) -> None:
     give_up(folders.prepare(paths))
-    monkeypatch.setattr(folders, "_LEFTOVER_SECONDS", 0.3)
+    monkeypatch.setattr(folders, "_LEFTOVER_SECONDS", 1.0)
     main = tmp_path / "supervisor" / "main.py"
     main.parent.mkdir()
     main.write_text(STUCK)
