@@ -14,7 +14,8 @@ from fleet_agent.core.model import LogSpec, Now
 from fleet_agent.core.verbs import Verb
 from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways
-from fleet_agent.supervisor.logs.worker import LogDescribed, LogGrew, LogRotated, LogWorker
+from fleet_agent.supervisor.log_answers import LogAnswers
+from fleet_agent.supervisor.logs.worker import LogWorker
 from fleet_agent.supervisor.operations import Operations, Request
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.rows import to_row
@@ -35,8 +36,6 @@ MAX_PATTERNS = 100
 
 MAX_WORD = 256
 MAX_REASON = 1000
-MAX_SEGMENTS = 250
-"""The kernel passes no more than 253 descriptors in one message."""
 
 
 class Identity(NamedTuple):
@@ -50,14 +49,8 @@ class Identity(NamedTuple):
     started_wall: float
 
 
-class _LogRequest(NamedTuple):
-    session: Session
-    number: int
-    follow: bool
-
-
 class Requests:
-    """Answers requests; owns nothing but the log requests that are open."""
+    """Answers requests, or hands them to the room that does."""
 
     def __init__(
         self,
@@ -79,7 +72,6 @@ class Requests:
         self._roster = roster
         self._operations = operations
         self._watching = watching
-        self._logs = logs
         self._gateways = gateways
         self._clock = clock
         self._identity = identity
@@ -90,8 +82,8 @@ class Requests:
         self._keeper_owes = keeper_owes
         self._upgrading = upgrading
         self._refuse_changes = refuse_changes
-        self._log_requests: dict[int, _LogRequest] = {}
-        self._log_number = 0
+        self._log_answers = LogAnswers(logs)
+        self.on_log_result = self._log_answers.on_result
         self._verbs: dict[str, Callable[[Session, int, Frame], None]] = {
             "hello": self._hello,
             "status": self._status,
@@ -121,42 +113,6 @@ class Requests:
                 "UNKNOWN_REQUEST", f"there is no request {shown(verb)!r}", f"known: {', '.join(self._verbs)}"
             )
         answer(session, number, arguments)
-
-    def on_log_result(self, result: LogDescribed | LogGrew | LogRotated) -> None:
-        """Pass on what the log worker says to whoever asked."""
-        asked = self._log_requests.get(result.request)
-        if isinstance(result, LogDescribed):
-            self._on_described(asked, result)
-        elif isinstance(result, LogRotated):
-            if asked is not None:
-                asked.session.item(asked.number, {"segment": {"start": result.start}}, [result.fd])
-            os.close(result.fd)
-        elif asked is not None:
-            asked.session.item(asked.number, {"end": result.end})
-
-    def _on_described(self, asked: _LogRequest | None, result: LogDescribed) -> None:
-        fds = [fd for _, fd in result.segments]
-        try:
-            if asked is None:
-                return
-            if result.error is not None:
-                asked.session.fail(asked.number, result.error)
-                self._log_requests.pop(result.request, None)
-                return
-            newest = result.segments[-MAX_SEGMENTS:]
-            described = {
-                "log_id": result.log_id,
-                "segments": [{"start": start} for start, _ in newest],
-                "end": result.end,
-            }
-            if asked.follow:
-                asked.session.item(asked.number, described, [fd for _, fd in newest])
-            else:
-                asked.session.answer(asked.number, described, [fd for _, fd in newest])
-                self._log_requests.pop(result.request, None)
-        finally:
-            for fd in fds:
-                os.close(fd)
 
     def _present_troubles(self) -> list[TroubleRow]:
         self._stalls.look()
@@ -309,16 +265,7 @@ class Requests:
             raise Unavailable(
                 "LOG_DISK_STALLED", f"no log can be read now: the log disk {stalled}", "see to the disk"
             )
-        self._log_number += 1
-        request = self._log_number
-
-        def cancel() -> None:
-            self._log_requests.pop(request, None)
-            self._logs.forget(request)
-
-        session.begin_stream(number, cancel)
-        self._log_requests[request] = _LogRequest(session, number, follow)
-        self._logs.describe(request, id_, stream, log, follow)
+        self._log_answers.begin(session, number, id_, stream, log, follow)
 
     def _find_log(self, name: str, stream: str) -> tuple[str, LogSpec]:
         selection = self._select([name])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import fleet_agent.supervisor.log_answers as log_answers
 import fleet_agent.supervisor.requests as room
 import pytest
 from fakes.loop_turns import turn_until
@@ -412,7 +413,7 @@ def test_a_log_is_handed_out(world: World) -> None:
 def test_of_more_files_than_fit_a_message_the_newest_are_handed_out(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "MAX_SEGMENTS", 3)
+    monkeypatch.setattr(log_answers, "MAX_SEGMENTS", 3)
     before = len(os.listdir("/proc/self/fd"))
     world.begin("open_log", process="g:a")
     segments = [(number * 10, opened()) for number in range(5)]
@@ -424,10 +425,10 @@ def test_of_more_files_than_fit_a_message_the_newest_are_handed_out(
 
 def test_as_many_files_as_are_handed_out_fit_a_message(world: World) -> None:
     world.begin("open_log", process="g:a")
-    segments = [(number, opened()) for number in range(room.MAX_SEGMENTS + 10)]
+    segments = [(number, opened()) for number in range(log_answers.MAX_SEGMENTS + 10)]
     world.requests.on_log_result(LogDescribed(world.log_request(), "id-1", segments, 999))
     (answer,) = world.client.hear(1)
-    assert len(answer["ok"]["segments"]) == len(world.client.fds) == room.MAX_SEGMENTS
+    assert len(answer["ok"]["segments"]) == len(world.client.fds) == log_answers.MAX_SEGMENTS
 
 
 def test_a_followed_log_tells_growth_and_rotation_until_cancelled(world: World) -> None:
