@@ -92,15 +92,17 @@ class Folders:
         leaders, self._waiting = self._waiting, {}
         left, self._left, self._old = self._left | self._old, set(), set()
 
-        def work() -> tuple[Placed, list[StemKey]]:
+        def work() -> tuple[Placed, set[StemKey]]:
             placed = place(home, leaders, own, agent) if leaders else Placed(frozenset())
-            return placed, [run for run in left if not cgroups.remove(home.folder(*run))]
+            return placed, {run for run in left if not cgroups.remove(home.folder(*run))}
 
-        def done(result: tuple[Placed, list[StemKey]] | None) -> None:
+        def done(result: tuple[Placed, set[StemKey]] | None) -> None:
             self._alarm = None
             if result is not None:
                 placed, lingering = result
                 self._on_placed(placed, {leader.key for leader in leaders.values()})
+                for run in left - lingering:
+                    self._forget(run)
                 for run in lingering:
                     self._linger(run)
             if self._waiting or self._left:
@@ -113,7 +115,10 @@ class Folders:
             self._warn(f"not every process could be moved into its cgroup: {placed.problem}")
         for key in placed.runs:
             self._runs.setdefault(cgroups.stem_of(key[0]), set()).add(key[1])
-        self.placed |= placed.runs & asked
+        # One that has ended meanwhile is not told of again.
+        self.placed |= {
+            key for key in placed.runs & asked if (cgroups.stem_of(key[0]), key[1]) not in self._left
+        }
 
     def _linger(self, run: StemKey) -> None:
         """Remove the cgroup of a run that has ended as soon as its last descendant has."""
@@ -135,6 +140,10 @@ class Folders:
     def _remove(self, run: StemKey) -> bool:
         if not cgroups.remove(self._home.folder(*run)):
             return False
+        self._forget(run)
+        return True
+
+    def _forget(self, run: StemKey) -> None:
         events = self._lingering.pop(run, None)
         if events is not None:
             self._loop.forget(events)
@@ -144,4 +153,3 @@ class Folders:
         runs.discard(number)
         if not runs:
             self._runs.pop(stem, None)
-        return True
