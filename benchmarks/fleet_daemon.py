@@ -13,11 +13,14 @@ ANSWER_SECONDS = 30.0
 
 
 class FleetAgent(Daemon):
-    """Keeper and supervisor; no gateway, since it listens on no TCP port."""
+    """Keeper and supervisor; a gateway, too, where it `listens` on a TCP port."""
 
     name = "fleet-agent"
 
-    def __init__(self, folder: Path, child: str, programs: Programs, state_dir: Path) -> None:
+    def __init__(
+        self, folder: Path, child: str, programs: Programs, state_dir: Path, listens: bool = False
+    ) -> None:
+        self.listens = listens
         super().__init__(folder, child, programs)
         self.state_dir = str(state_dir)
 
@@ -27,6 +30,7 @@ class FleetAgent(Daemon):
         return (
             f"[supervisord]\nlogfile={folder}/activity.log\npidfile={folder}/agent.pid\n"
             f"childlogdir={folder}\nsilent=true\n"
+            + ("[fleet]\nlisten=127.0.0.1:0\ninsecure_plaintext=true\n" if self.listens else "")
         )
 
     def command(self) -> list[str]:
@@ -49,9 +53,9 @@ class FleetAgent(Daemon):
             return door.request(do, timeout_seconds=ANSWER_SECONDS, **arguments)
 
     def pids(self) -> list[int]:
-        """Keeper and supervisor."""
+        """Keeper and supervisor, and the gateway where there is one."""
         hello = self.ask("hello")
-        return [hello["pid"], hello["supervisor_pid"]]
+        return [pid for pid in (hello["pid"], hello["supervisor_pid"], hello["gateway_pid"]) if pid]
 
     def rows(self) -> dict[int, Row]:
         """What it says of its programs, by number; empty while it does not answer."""

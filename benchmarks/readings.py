@@ -1,4 +1,4 @@
-"""What /proc tells of a process: CPU seconds and memory."""
+"""What /proc tells of a process: CPU seconds, memory, descriptors, whether it is there."""
 
 import os
 import sys
@@ -57,6 +57,20 @@ def _ticks(pid: int) -> float:
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def descriptors(pid: int) -> int:
+    """How many descriptors this process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this process is there, and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def sharers(pid: int) -> list[int]:

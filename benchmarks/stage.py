@@ -52,9 +52,9 @@ class Stage:
             for folder in (self._folder, self._memory):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def fleet_agent(self, programs: Programs) -> FleetAgent:
-        """A fleet-agent with these programs, not started yet."""
-        return self._daemon(FleetAgent(*self._place(), programs, self._memory / str(self._count)))
+    def fleet_agent(self, programs: Programs, listens: bool = False) -> FleetAgent:
+        """A fleet-agent with these programs, not started yet; with a gateway where it `listens`."""
+        return self._daemon(FleetAgent(*self._place(), programs, self._memory / str(self._count), listens))
 
     def supervisord(self, programs: Programs) -> Supervisord:
         """A supervisord with these programs, not started yet."""
