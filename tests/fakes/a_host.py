@@ -16,6 +16,7 @@ UNIT = Unit(
     "process",
     90.0,
     True,
+    524288,
 )
 
 

@@ -64,7 +64,7 @@ class Folder(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """The unit that starts the agent, as systemd has it loaded; seconds None for no limit.
+    """The unit that starts the agent, as systemd has it loaded; seconds and open files None for no limit.
 
     `environment` is the folder of the virtual environment that it starts, links followed.
     """
@@ -77,6 +77,7 @@ class Unit(NamedTuple):
     kill_mode: str
     stop_seconds: float | None
     delegates: bool
+    open_files: int | None
 
 
 class Service(NamedTuple):

@@ -5,6 +5,7 @@ Called by `fleet-agent doctor`. What cannot be found out is given as unknown: no
 
 import os
 import pwd
+import re
 import resource
 import socket
 import sys
@@ -18,9 +19,11 @@ from fleet_api.paths import AgentPaths
 from fleet_agent.config.load import load
 from fleet_agent.config.settings import AgentConfig
 from fleet_agent.host import service
-from fleet_agent.host.facts import ControlGroup, Facts, Folder, Kernel, Limits
+from fleet_agent.host.facts import ControlGroup, Facts, Folder, Kernel, Limits, Unit
 
 _ANSWER_SECONDS = 5.0
+# Blanks and the like in mount points are written in octal.
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 _FIRST_LOGIN_UID = 1000
 _LAST_LOGIN_UID = 60000
 
@@ -30,6 +33,7 @@ def gather(configuration: str, paths: AgentPaths, keeper: int, environ: Mapping[
     loaded = load(configuration, environ, host_name=os.uname().nodename) if configuration else None
     config = loaded.config if loaded else None
     uid = os.geteuid()
+    starter = service.gather(uid, environ)
     return Facts(
         uid=uid,
         keeper=keeper,
@@ -39,11 +43,11 @@ def gather(configuration: str, paths: AgentPaths, keeper: int, environ: Mapping[
         else "",
         kernel=Kernel(os.uname().sysname, os.uname().release, _what_works(paths.runtime)),
         group=_control_group(keeper),
-        limits=_limits(keeper),
+        limits=_limits(keeper, starter.unit),
         state=folder(paths.state),
         runtime=folder(paths.runtime),
         logs=tuple(folder(path) for path in _log_folders(config, environ)),
-        service=service.gather(uid, environ),
+        service=starter,
         configuration=configuration,
         problems=tuple(str(problem) for problem in loaded.problems) if loaded else (),
         config=config,
@@ -129,14 +133,12 @@ def _control_group(keeper: int) -> ControlGroup:
     )
 
 
-def _limits(keeper: int) -> Limits:
+def _limits(keeper: int, unit: Unit | None) -> Limits:
     open_files = _limit(keeper, resource.RLIMIT_NOFILE, "Max open files")
     processes = _limit(keeper, resource.RLIMIT_NPROC, "Max processes")
     of = f"of the agent, pid {keeper}" if keeper else "of whoever asks"
-    if not keeper:
-        unit = service.unit_limit()
-        if unit is not None:
-            open_files, of = unit, "of the unit"
+    if not keeper and unit is not None:
+        open_files, of = unit.open_files, "of the unit"
     pid_max = _read("/proc/sys/kernel/pid_max").strip()
     return Limits(
         of, open_files, processes, _most_pids(keeper), int(pid_max) if pid_max.isdecimal() else 32768
@@ -255,7 +257,7 @@ def _mounts() -> list[tuple[str, str]]:
     for line in _read("/proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         if len(before.split()) > 4 and after:
-            where = before.split()[4].encode("latin-1", "replace").decode("unicode_escape")
+            where = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), before.split()[4])
             mounts.append((where, after.split()[0]))
     return mounts
 

@@ -17,6 +17,7 @@ _PROPERTIES = (
     "Delegate",
     "LimitNOFILE",
 )
+_LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _INIT_SCRIPT = "/etc/init.d/fleet-agent"
 _ENABLED = frozenset({"enabled", "enabled-runtime", "linked", "linked-runtime", "static", "alias"})
@@ -35,13 +36,11 @@ def gather(uid: int, environ: Mapping[str, str], ask: Ask = ask_host) -> Service
     return Service(has_systemd, unit, _INIT_SCRIPT if has_script else "", lingers, removes_ipc)
 
 
-_LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
-
-
 def unit_of(properties: Mapping[str, str]) -> Unit | None:
     """The unit, as `systemctl show` tells its properties; None when none is loaded."""
     if properties.get("LoadState") != "loaded":
         return None
+    limit = properties.get("LimitNOFILE", "")
     return Unit(
         path=properties.get("FragmentPath", ""),
         is_enabled=properties.get("UnitFileState", "") in _ENABLED,
@@ -51,6 +50,7 @@ def unit_of(properties: Mapping[str, str]) -> Unit | None:
         kill_mode=properties.get("KillMode", ""),
         stop_seconds=_seconds(properties.get("TimeoutStopUSec", "")),
         delegates=properties.get("Delegate") == "yes",
+        open_files=int(limit) if limit.isdecimal() else None,
     )
 
 
@@ -62,15 +62,6 @@ def environment_of(program: str) -> str:
 
 def _between(text: str, before: str, after: str) -> str:
     return text.partition(before)[2].partition(after)[0]
-
-
-def unit_limit(uid: int | None = None, ask: Ask = ask_host) -> int | None:
-    """How many open files the unit allows; None without a unit or a limit."""
-    if not os.path.isdir("/run/systemd/system"):
-        return None
-    properties = _show(os.geteuid() if uid is None else uid, ask)
-    text = properties.get("LimitNOFILE", "")
-    return int(text) if properties.get("LoadState") == "loaded" and text.isdecimal() else None
 
 
 def is_clock_synchronized(ask: Ask = ask_host) -> bool | None:

@@ -71,3 +71,16 @@ def test_what_cannot_be_read_is_nothing(path: str, monkeypatch: pytest.MonkeyPat
     assert facts.group.path == ""
     assert facts.state.kind == ""
     assert gathering.folder(path).path in ("/", "/proc/self")
+
+
+@pytest.mark.pure
+def test_mount_points_with_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        "22 1 254:0 / / rw - ext4 /dev/vda rw\n"
+        "23 22 0:5 / /mnt/my\\040disk rw shared:1 - xfs none rw\n"
+        "a line that is none\n"
+    )
+    monkeypatch.setattr(gathering, "_read", lambda path: text)
+    assert gathering._mounts() == [("/", "ext4"), ("/mnt/my disk", "xfs")]
+    assert gathering._file_system("/mnt/my disk/state") == "xfs"
+    assert gathering._file_system("/mnt/my disks") == "ext4"

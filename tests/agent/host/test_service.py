@@ -15,6 +15,7 @@ SHOWN = {
     "KillMode": "process",
     "TimeoutStopUSec": "4min 30s",
     "Delegate": "yes",
+    "LimitNOFILE": "524288",
 }
 
 
@@ -23,7 +24,7 @@ def test_a_unit_as_it_is_shown() -> None:
     unit = service.unit_of(SHOWN)
     assert unit is not None
     assert (unit.is_enabled, unit.kind, unit.kill_mode, unit.delegates) == (True, "notify", "process", True)
-    assert unit.stop_seconds == 270.0
+    assert (unit.stop_seconds, unit.open_files) == (270.0, 524288)
     assert service.unit_of({"LoadState": "not-found"}) is None
     assert service.unit_of({}) is None
 
