@@ -87,6 +87,14 @@ class Change(NamedTuple):
         )
 
 
+class Gaps(NamedTuple):
+    """How often the controller has missed changes of a host, and why it did last; times since the epoch."""
+
+    number: int = 0
+    last_reason: str = ""
+    last_time: float | None = None
+
+
 class HostRecord(NamedTuple):
     """One host of the inventory."""
 
@@ -97,6 +105,7 @@ class HostRecord(NamedTuple):
     agent_version: str
     reachability: Reachability
     error: ErrorRow | None
+    gaps: Gaps = Gaps()
 
 
 _ANSWERED = frozenset({Bucket.OK, Bucket.FAILED})

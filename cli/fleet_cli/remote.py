@@ -10,7 +10,7 @@ from fleet_api.errors import Denied, FleetError, Unavailable
 from fleet_api.rows import ErrorRow
 from fleet_api.v1 import agent_pb2, controller_pb2, controller_pb2_grpc, types_pb2
 
-from fleet_cli.answers import Bucket, Change, HostAnswer, HostRecord, Reachability, settle_change
+from fleet_cli.answers import Bucket, Change, Gaps, HostAnswer, HostRecord, Reachability, settle_change
 from fleet_cli.invocation import Invocation
 from fleet_cli.retry import Retry
 from fleet_cli.settings import Settings
@@ -327,6 +327,11 @@ def _record(host: controller_pb2.Host) -> HostRecord:
         agent_version=host.agent_version,
         reachability=_reachability(reachability),
         error=_error(reachability),
+        gaps=Gaps(
+            host.gap_count,
+            host.last_gap_reason,
+            wire.seconds_of(host.last_gap_time) if host.HasField("last_gap_time") else None,
+        ),
     )
 
 

@@ -10,6 +10,9 @@ from fleet_controller.core import fleet
 from fleet_controller.model import Bucket, Position, Reach
 from fleet_controller.state import ProcessFact
 
+MOST_REASON = 1000
+"""Of what an agent tells; the controller keeps it."""
+
 BUCKETS = {bucket: controller_pb2.HostOutcome.Bucket.Value(bucket.name) for bucket in Bucket}
 
 _REACHES = {reach: controller_pb2.Reachability.State.Value(reach.name) for reach in Reach}
@@ -36,7 +39,7 @@ def to_fact(message: agent_pb2.WatchResponse) -> ProcessFact | None:
                 tuple(beat.troubles),
             )
         case "gap":
-            return fleet.Missed()
+            return fleet.Missed(message.gap.reason[:MOST_REASON])
         case _:
             return None
 

@@ -222,6 +222,8 @@ class Session:
             self._weigh(message, burden)
             fact = to_fact(message)
             resync = self._state.apply(self.host.name, fact) if fact is not None else ""
+            if isinstance(fact, fleet.Missed):
+                self._log.warning("changes were missed", host=self.host.name, reason=fact.reason)
             if resync:
                 return resync
             if self.stub is None and self._state.view(self.host.name).link is fleet.Link.UP:

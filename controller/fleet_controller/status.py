@@ -83,14 +83,20 @@ class StatusTeller:
 def host_message(state: FleetState, name: str, heartbeat_seconds: float) -> controller_pb2.Host:
     """A host of the inventory with what is known of it."""
     host = state.inventory.hosts[name]
-    return controller_pb2.Host(
+    view = state.view(name)
+    message = controller_pb2.Host(
         name=name,
         address=host.address,
         groups=host.groups,
         labels=dict(host.labels),
         reachability=reachability_message(_reachability(state, name, state.clock(), heartbeat_seconds)),
-        agent_version=state.view(name).agent_version,
+        agent_version=view.agent_version,
+        gap_count=view.gaps,
     )
+    if view.last_gap is not None:
+        message.last_gap_reason = view.last_gap.reason
+        message.last_gap_time.CopyFrom(wire.timestamp(view.last_gap.at.wall))
+    return message
 
 
 def _reachability(state: FleetState, name: str, now: Moment, heartbeat_seconds: float) -> fleet.Reachability:

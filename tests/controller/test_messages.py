@@ -35,7 +35,7 @@ CAT = types_pb2.Process(name="cat", group="cat", state=types_pb2.Process.RUNNING
             fleet.Beat(Position("web1", "one", 7), 1.5),
         ),
         (agent_pb2.WatchResponse(heartbeat=agent_pb2.Heartbeat()), fleet.Beat(None, 0.0)),
-        (agent_pb2.WatchResponse(gap=agent_pb2.Gap(asked=WHERE)), fleet.Missed()),
+        (agent_pb2.WatchResponse(gap=agent_pb2.Gap(asked=WHERE, reason="why")), fleet.Missed("why")),
         (agent_pb2.WatchResponse(), None),
     ],
 )

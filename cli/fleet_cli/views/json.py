@@ -98,6 +98,7 @@ def inventory_entry(record: HostRecord) -> dict[str, Any]:
         "agent_version": record.agent_version,
         "reachability": _reachability(record.reachability),
         "error": _error(record.error),
+        "gaps": record.gaps._asdict(),
     }
 
 

@@ -44,12 +44,21 @@ class Held(Generic[Row]):
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Changes of a host that nobody here has seen: its processes were read anew."""
+
+    reason: str
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True)
 class View(Generic[Row]):
     """What is known of one host.
 
     `proof` is the newest moment at which its supervisor and its keeper are known to have lived (`is_held_up`:
     it is the keeper that has not answered since), `heard` the newest message of any kind, `lost_at` the last
     time it went down. `ahead` is our sequence when a heartbeat first told of changes that we had not got.
+    `gaps` counts how often changes were missed, `last_gap` says why.
     """
 
     link: Link = Link.CONNECTING
@@ -64,6 +73,8 @@ class View(Generic[Row]):
     lost_at: Moment | None = None
     is_held_up: bool = False
     troubles: tuple[Any, ...] = ()
+    gaps: int = 0
+    last_gap: Gap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,9 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """The agent cannot resume where we left off; a snapshot follows."""
+    """The agent cannot resume where we left off, for this reason; a snapshot follows."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +150,7 @@ def fold(view: View[Row], fact: Fact[Row], now: Moment) -> Step[Row]:
         case Opened():
             return Step(replace(view, agent_version=fact.agent_version))
         case Missed():
-            return Step(replace(view, heard=now, arriving={}))
+            return Step(replace(_missed(view, fact.reason, now), heard=now, arriving={}))
         case SnapshotPart():
             return _snapshot(view, fact, now)
         case Changed():
@@ -149,6 +162,14 @@ def fold(view: View[Row], fact: Fact[Row], now: Moment) -> Step[Row]:
 def _lost(view: View[Row], error: FleetError, now: Moment) -> View[Row]:
     lost_at = now if view.link is Link.UP else view.lost_at
     return replace(view, link=Link.DOWN, error=error, arriving=None, ahead=None, lost_at=lost_at)
+
+
+def _missed(view: View[Row], reason: str, now: Moment) -> View[Row]:
+    return replace(view, gaps=view.gaps + 1, last_gap=Gap(reason, now))
+
+
+def _read_anew(view: View[Row], why: str, now: Moment) -> Step[Row]:
+    return Step(_missed(view, why, now), why)
 
 
 def forget(view: View[Row]) -> View[Row]:
@@ -243,12 +264,12 @@ def _snapshot(view: View[Row], part: SnapshotPart[Row], now: Moment) -> Step[Row
 def _change(view: View[Row], fact: Changed[Row], now: Moment) -> Step[Row]:
     heard = replace(view, heard=now)
     if view.position is None or view.arriving is not None:
-        return Step(heard, f"change {fact.sequence} came before the end of a snapshot")
+        return _read_anew(heard, f"change {fact.sequence} came before the end of a snapshot", now)
     have = view.position.sequence
     if fact.sequence <= have:
         return Step(replace(heard, link=Link.UP, error=None, proof=now))
     if fact.sequence > have + 1:
-        return Step(heard, f"changes {have + 1} to {fact.sequence - 1} are missing")
+        return _read_anew(heard, f"changes {have + 1} to {fact.sequence - 1} are missing", now)
     processes = dict(view.processes)
     if fact.row is None:
         processes.pop(fact.id, None)
@@ -288,10 +309,10 @@ def _beat(view: View[Row], fact: Beat, now: Moment) -> Step[Row]:
         return Step(beaten)
     have = view.position
     if (fact.position.agent_id, fact.position.incarnation) != (have.agent_id, have.incarnation):
-        return Step(heard, "the agent began to number its changes anew")
+        return _read_anew(heard, "the agent began to number its changes anew", now)
     if fact.position.sequence <= have.sequence:
         return Step(beaten)
     # Changes may be on their way behind the beat; that they have not come by the next one is a loss.
     if view.ahead == have.sequence:
-        return Step(heard, f"changes {have.sequence + 1} to {fact.position.sequence} never came")
+        return _read_anew(heard, f"changes {have.sequence + 1} to {fact.position.sequence} never came", now)
     return Step(replace(beaten, ahead=have.sequence))

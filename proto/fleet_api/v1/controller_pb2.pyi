@@ -132,15 +132,24 @@ class Host(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     REACHABILITY_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
+    GAP_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_GAP_REASON_FIELD_NUMBER: _builtins.int
+    LAST_GAP_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     address: _builtins.str
     agent_version: _builtins.str
+    gap_count: _builtins.int
+    """How often the controller has missed changes of this host since it started, and read it anew."""
+    last_gap_reason: _builtins.str
+    """Why and when it did so last."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def reachability(self) -> Global___Reachability: ...
+    @_builtins.property
+    def last_gap_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -150,10 +159,13 @@ class Host(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         reachability: Global___Reachability | None = ...,
         agent_version: _builtins.str = ...,
+        gap_count: _builtins.int = ...,
+        last_gap_reason: _builtins.str = ...,
+        last_gap_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reachability", b"reachability"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_gap_time", b"last_gap_time", "reachability", b"reachability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "groups", b"groups", "labels", b"labels", "name", b"name", "reachability", b"reachability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "gap_count", b"gap_count", "groups", b"groups", "labels", b"labels", "last_gap_reason", b"last_gap_reason", "last_gap_time", b"last_gap_time", "name", b"name", "reachability", b"reachability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -125,6 +125,7 @@ def test_inventory() -> None:
             "agent_version": "0.1.0",
             "reachability": {"state": "connected", "last_seen_time": None, "age_seconds": None},
             "error": None,
+            "gaps": {"number": 0, "last_reason": "", "last_time": None},
         }
     ]
     assert json_text.loads(json.inventory_record(record))["record"] == "inventory"

@@ -87,11 +87,11 @@ HISTORIES: dict[str, History] = {
     "resumed by a beat": ([snapshot(5, "a"), Lost(REFUSED), Beat(position(5))], Link.UP, 5, ["a@5"], ""),
     "resumed by a change": ([snapshot(5, "a"), Lost(REFUSED), change(6, "a")], Link.UP, 6, ["a@6"], ""),
     "not resumable": (
-        [snapshot(5, "a"), Lost(REFUSED), Missed(), snapshot(3, "b", incarnation="two")],
+        [snapshot(5, "a"), Lost(REFUSED), Missed("gone"), snapshot(3, "b", incarnation="two")],
         Link.UP, 3, ["b@3"], "",
     ),
     "not resumable and not yet read": (
-        [snapshot(5, "a"), Lost(REFUSED), Missed(), snapshot(3, "b", is_last=False), Beat(position(3))],
+        [snapshot(5, "a"), Lost(REFUSED), Missed("gone"), snapshot(3, "b", is_last=False), Beat(position(3))],
         Link.DOWN, 5, ["a@5"], "",
     ),
     "cut within a snapshot": (
@@ -236,3 +236,18 @@ def test_has_reached(wanted: Position, is_reached: bool) -> None:
     view, _ = play(snapshot(5, "a"))
     assert fleet.has_reached(view, wanted) == is_reached
     assert not fleet.has_reached(fleet.fold(view, Lost(REFUSED), at(9)).view, wanted)
+
+
+def test_what_was_missed_is_counted_with_its_reason() -> None:
+    view: View[str] = View()
+    history: list[tuple[fleet.Fact[str], int, str | None]] = [
+        (snapshot(5, "a"), 0, None),
+        (change(6, "a"), 0, None),
+        (change(9, "a"), 1, "changes 7 to 8 are missing"),
+        (Missed("the host went down"), 2, "the host went down"),
+        (snapshot(2, "a", incarnation="two"), 2, "the host went down"),
+    ]
+    for number, (fact, gaps, reason) in enumerate(history):
+        view = fleet.fold(view, fact, Moment(float(number), float(number))).view
+        assert view.gaps == gaps
+        assert (view.last_gap.reason if view.last_gap else None) == reason
