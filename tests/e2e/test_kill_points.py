@@ -16,6 +16,7 @@ import pytest
 from chaos.life import Life
 from chaos.plan import Blow, Command, Episode, Program
 from real.agent import PROGRAMS
+from real.upgrades import other_version
 from real.waiting import wait_for
 
 MINED = [sys.executable, str(PROGRAMS / "mined.py")]
@@ -117,14 +118,39 @@ GATEWAY_PLACES = {
         "fleet_agent.supervisor.keeper_link.KeeperLink.send before 1 StartGateway",
     ],
 }
+UPGRADE_PLACES = {
+    "keeper": [
+        "fleet_agent.keeper.supervisors.Supervisors.replace before 1 -",
+        "fleet_agent.keeper.supervisors.Supervisors.replace after 1 -",
+        "fleet_agent.keeper.supervisors.Supervisors.waiting_spoke before 1 -",
+        "fleet_agent.keeper.supervisor_link.SupervisorLink.tell after 1 Yield",
+        "fleet_agent.keeper.supervisors.Supervisors.present_ended before 1 -",
+        "fleet_agent.keeper.supervisors.Supervisors.switch before 1 -",
+        "fleet_agent.keeper.supervisors.Supervisors.switch after 1 -",
+    ],
+    "supervisor": [
+        "fleet_agent.supervisor.trial_run.TrialRun.__init__ after 1 -",
+        "fleet_agent.supervisor.upgrading.Upgrading._keep before 1 -",
+        "fleet_agent.supervisor.upgrading.Upgrading._keep after 1 -",
+        "fleet_agent.supervisor.keeper_link.KeeperLink.send after 1 Replace",
+        "fleet_agent.supervisor.agent.Agent.close before 1 -",
+        "fleet_agent.supervisor.agent.Agent.close after 1 -",
+    ],
+}
+SUCCESSION_PLACES = [
+    "fleet_agent.keeper.supervisors.Supervisors.replace after 1 -",
+    "fleet_agent.keeper.supervisors.Supervisors.waiting_spoke before 1 -",
+    "os.execve before 1 succeed",
+]
 
 
 class Mined(Life):
     """A life that is cut off at a place."""
 
-    def __init__(self, folder: Path, has_gateway: bool = False) -> None:
+    def __init__(self, folder: Path, has_gateway: bool = False, other: Path | None = None) -> None:
         self.mine = folder / "mine"
-        super().__init__(Episode(0, 0, has_gateway, (LOUD, SHORT, QUIET), ()), folder, command=MINED)
+        plan = Episode(0, 0, has_gateway, (LOUD, SHORT, QUIET), ())
+        super().__init__(plan, folder, other, MINED)
 
     def arm(self, role: str, place: str, targets: str) -> None:
         self.told.append(f"{role} {place}: {targets} killed")
@@ -224,4 +250,53 @@ def test_killed_at_each_step_of_the_start_of_a_gateway(
             wait_for(lambda: life.agent.hello()["gateway_pid"], what="a gateway")
             visit(life, role, place, targets, lambda: life.strike(Blow(0.0, "kill", ("gateway",))))
         wait_for(lambda: life.agent.hello()["gateway_pid"], what="a gateway")
+        life.finish()
+
+
+def be_upgraded(life: Mined, role: str, place: str, targets: str, version: str) -> None:
+    """Be killed there in an upgrade; then have an agent with mines again."""
+    visit(life, role, place, targets, lambda: life.command(Command(0.0, "upgrade", "", False, version)))
+    if role == "supervisor" or "keeper" not in targets:
+        life.strike(Blow(0.0, "kill", ("keeper", "supervisor")))
+
+
+@pytest.mark.parametrize("role", UPGRADE_PLACES)
+@pytest.mark.parametrize("targets", SETS)
+def test_killed_at_each_step_of_an_upgrade(mined: Mined, role: str, targets: str) -> None:
+    for place in UPGRADE_PLACES[role]:
+        be_upgraded(mined, role, place, targets, "same")
+    mined.finish()
+
+
+@pytest.mark.parametrize("targets", SETS)
+def test_killed_at_each_step_of_a_change_of_keeper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, targets: str
+) -> None:
+    monkeypatch.setenv("FLEET_TEST_MINE", str(tmp_path / "mine"))
+    other = other_version(tmp_path, keeper="import os as _of_another_version")
+    with Mined(tmp_path, other=other) as life:
+        for place in SUCCESSION_PLACES:
+            be_upgraded(life, "keeper", place, targets, "other")
+        life.finish()
+
+
+def test_killed_at_the_first_step_of_the_next_keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEET_TEST_MINE", str(tmp_path / "mine"))
+    flag = tmp_path / "flag"
+    dying = (
+        "import os as _os, signal as _signal, sys as _sys\n"
+        f"if 'succeed' in _sys.argv and '--check' not in _sys.argv and _os.path.exists({str(flag)!r}):\n"
+        "    _os.kill(_os.getpid(), _signal.SIGKILL)\n"
+    )
+    other = other_version(tmp_path, keeper=dying)
+    with Mined(tmp_path, other=other) as life:
+        for _ in range(3):
+            flag.touch()
+            began = time.monotonic()
+            life.command(Command(0.0, "upgrade", "", False, "other"))
+            assert life.agent.keeper is not None
+            assert life.agent.keeper.wait(20) == -signal.SIGKILL
+            flag.unlink()
+            life.start_again(began)
+            life.check_after("the next keeper's first step", "keeper")
         life.finish()
