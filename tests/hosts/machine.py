@@ -128,7 +128,7 @@ class Machine:
         """What a shell script of the host prints; with `check`, it must end well."""
         leader = self._leader()
         if not leader:
-            assert not check, "the host is off"
+            assert not check, "the host is off, or on its way up"
             return ""
         enter = ["nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
         done = subprocess.run(
@@ -166,7 +166,7 @@ class Machine:
         if nspawn is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(_first_child(nspawn.pid) or nspawn.pid, signal.SIGKILL)
+            os.kill(_init_of(nspawn.pid) or nspawn.pid, signal.SIGKILL)
         try:
             nspawn.wait(30)
         except subprocess.TimeoutExpired:
@@ -184,12 +184,21 @@ class Machine:
         self.run('rm -f "$1"; systemctl daemon-reload; systemctl restart fleet-agent', path)
 
     def _leader(self) -> int:
-        return _first_child(self._nspawn.pid) if self._nspawn is not None else 0
+        return _init_of(self._nspawn.pid) if self._nspawn is not None else 0
 
 
-def _first_child(pid: int) -> int:
+def _init_of(nspawn: int) -> int:
+    """The pid of the host's own process 1; 0 while there is none.
+
+    Subtle: for a moment other children of nspawn live in our own namespaces, where nothing may be tried out.
+    """
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split()
+        for child in children:
+            status = Path(f"/proc/{child}/status").read_text()
+            pids = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+            if len(pids) > 1 and pids[-1] == "1":
+                return int(child)
     except OSError:
-        return 0
-    return int(children[0]) if children else 0
+        pass
+    return 0
