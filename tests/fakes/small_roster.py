@@ -53,7 +53,7 @@ def some_desires(folder: Path, loop: Loop, roster: Roster, report: Callable[[str
             error = failure
         done(error)
 
-    return Desires(str(folder / "desires.json"), loop, at_once, roster.__contains__, report)
+    return Desires(str(folder / "desires.json"), loop, at_once, roster.__contains__, report, report)
 
 
 def a_spec(name: str, **changes: object) -> ProcessSpec:

@@ -266,7 +266,7 @@ def _read_port(folder: Path) -> Any:
 def _write_endpoint(folder: Path, _version: int) -> None:
     place = str(folder / "endpoint.json")
     announcement = Announcement(
-        place, "", "web1", 4711, "/run/fleet-agent/door.sock", lambda _, path: lambda words: None
+        place, "", "web1", 4711, "/run/fleet-agent/door.sock", lambda *_: lambda words: None
     )
     announcement.tell_address("127.0.0.1:7601")
 

@@ -283,13 +283,15 @@ class Agent:
         )
         self._watching = Watching(self._loop, self._roster, journal, self._host_id, clock)
         results_path = os.path.join(self._paths.runtime, "results")
-        results = Results(results_path, clock(), self._troubles.about("results", results_path))
+        report = self._troubles.about("results", results_path, lambda: results.catch_up())
+        results = Results(results_path, clock(), report)
         self._desires = Desires(
             os.path.join(self._paths.state, "desires.json"),
             self._loop,
             AsideThread(self._loop),
             self._roster.__contains__,
             self._warn,
+            self._troubles.about("wishes of operators", ""),
         )
         operations = Operations(
             self._roster, results, self._desires, clock, self._watching.position, self._refuse_changes

@@ -19,15 +19,19 @@ class Announcement:
         host_id: str,
         keeper_pid: int,
         door_path: str,
-        about: Callable[[str, str], Report],
+        about: Callable[[str, str, Callable[[], None]], Report],
     ) -> None:
-        """`pidfile` may be empty; `about(kind, path)` gives who is told that a file cannot be written."""
+        """`pidfile` may be empty; `about(kind, path, retry)` gives whom to tell that a
+        file cannot be written."""
         self._endpoint_path = endpoint_path
         self._pidfile = pidfile
         self._host_id = host_id
         self._keeper_pid = keeper_pid
         self._door_path = door_path
         self._about = about
+        self._reports: dict[str, Report] = {}
+        # What is to stand in each file; nothing once it was taken back.
+        self._texts: dict[str, str] = {}
 
     def make(self, address: str) -> None:
         """Write both, once the door answers; `address` is the TCP door's, empty as long as there is none."""
@@ -47,12 +51,22 @@ class Announcement:
 
     def take_back(self) -> None:
         """Remove both: the agent leaves."""
+        self._texts.clear()
         for path in (self._endpoint_path, self._pidfile):
             with contextlib.suppress(OSError):
                 remove_whole(path)
 
     def _write(self, path: str, text: str) -> None:
-        report = self._about("file", path)
+        self._texts[path] = text
+        if path not in self._reports:
+            self._reports[path] = self._about("file", path, lambda: self._put(path))
+        self._put(path)
+
+    def _put(self, path: str) -> None:
+        text = self._texts.get(path)
+        if text is None:
+            return
+        report = self._reports[path]
         try:
             write_whole(path, text)
         except OSError as error:

@@ -22,6 +22,7 @@ from fleet_agent.core.desires import Desire
 from fleet_agent.formats.format import State, UnknownVersion
 from fleet_agent.formats.table import DESIRES
 from fleet_agent.supervisor.loop import Loop
+from fleet_agent.supervisor.troubles import Report
 from fleet_agent.supervisor.whole_file import write_whole
 
 MAX_DESIRES = 10_000
@@ -53,13 +54,14 @@ class Desires:
         aside: Aside,
         is_configured: Callable[[str], bool],
         report: Callable[[str], None],
+        trouble: Report,
     ) -> None:
         self._path = path
         self._version = DESIRES.version
         self._loop = loop
         self._aside = aside
         self._is_configured = is_configured
-        self._report = report
+        self._trouble = trouble
         self._wishes, is_whole, self.version = read(path, report)
         self._on_disk: Wishes | None = self._wishes if is_whole else None
         self._waiting: deque[tuple[Decide, bool, Done]] = deque()
@@ -125,8 +127,12 @@ class Desires:
         """Let the first that waits have its answer."""
         if is_forced or not problem:
             self._wishes = after
-        if problem and not self._is_in_trouble:
-            self._report(f"what operators stop or disable is not kept: {problem}")
+        if problem:
+            self._trouble(
+                f"are not kept: {problem}; what is stopped or disabled now may come back with the agent"
+            )
+        elif self._is_in_trouble:
+            self._trouble("")
         self._is_in_trouble = bool(problem)
         self._waiting[0][2](problem)
         self._waiting.popleft()

@@ -112,6 +112,11 @@ class Results:
             self._is_behind = False
             self._report("")
 
+    def catch_up(self) -> None:
+        """Write the file anew if it could not be written; reports how that went."""
+        if self._is_behind:
+            self._write(None)
+
     def _append(self, entry: State) -> None:
         data = self._line(entry)
         self._lines += 1

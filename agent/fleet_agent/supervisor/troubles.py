@@ -16,6 +16,7 @@ from fleet_agent.core.troubles import Table
 from fleet_agent.supervisor.loop import Alarm, Loop
 
 RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 10.0
 
 Report = Callable[[str], None]
 """Takes why something cannot be done, each time it cannot; "" once it can again."""
@@ -58,19 +59,25 @@ class Troubles:
             self.over(kind, subject)
 
     def about(self, kind: str, subject: str, retry: Callable[[], None] | None = None) -> Report:
-        """Takes the words about one subject, in the loop's thread; `retry` is called a second later."""
-        is_pending = False
+        """Takes the words about one subject, in the loop's thread.
+
+        As long as they tell of a failure, `retry` is called again and again, a second to ten seconds later.
+        """
+        alarm: Alarm | None = None
+        pause = RETRY_SECONDS
 
         def report(words: str) -> None:
-            nonlocal is_pending
+            nonlocal alarm, pause
             self.note(kind, subject, words)
-            if words and retry is not None and not is_pending:
-                is_pending = True
-                self._loop.after(RETRY_SECONDS, try_again)
+            if not words:
+                pause = RETRY_SECONDS
+            elif retry is not None and alarm is None:
+                alarm = self._loop.after(pause, try_again)
+                pause = min(pause * 2, LONGEST_RETRY_SECONDS)
 
         def try_again() -> None:
-            nonlocal is_pending
-            is_pending = False
+            nonlocal alarm
+            alarm = None
             if retry is not None:
                 retry()
 

@@ -9,7 +9,7 @@ from fleet_agent.supervisor.announcement import Announcement
 
 
 def an_announcement(folder: Path, pidfile: str, said: list[str]) -> Announcement:
-    def about(_: str, path: str) -> Callable[[str], None]:
+    def about(_: str, path: str, _retry: object) -> Callable[[str], None]:
         return lambda words: said.append(words and f"{path} {words}")
 
     return Announcement(str(folder / "endpoint.json"), pidfile, "host-1", 77, "/run/door.sock", about)

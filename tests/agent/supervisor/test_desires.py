@@ -26,6 +26,7 @@ class Disk:
         self.loop = Loop(lambda: self.now)
         self.acts: list[tuple[Callable[[], None], Callable[[OSError | None], None]]] = []
         self.said: list[str] = []
+        self.troubles: list[str] = []
         self.answers: list[str] = []
         self.configured = {"web:web", "db:db"}
 
@@ -36,6 +37,7 @@ class Disk:
             lambda act, done: self.acts.append((act, done)),
             self.configured.__contains__,
             self.said.append,
+            self.troubles.append,
         )
 
     def act(self, error: OSError | None = None) -> None:
@@ -106,7 +108,7 @@ def test_on_a_full_disk_a_stop_holds_and_a_disable_does_not(tmp_path: Path) -> N
     disk.act(full())
     assert desires.get("db:db") == DB
     assert disk.answers == [f"{disk.path}: No space left on device"] * 2
-    assert disk.said == [f"what operators stop or disable is not kept: {disk.answers[0]}"]
+    assert [words.split(";")[0] for words in disk.troubles][:1] == [f"are not kept: {disk.answers[0]}"]
     # There is room again: the next change brings all of it to the disk.
     disk.ask(desires, web=None)
     disk.act()

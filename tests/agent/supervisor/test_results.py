@@ -174,6 +174,8 @@ def test_what_cannot_be_written_is_reported_each_time_and_so_is_the_end(tmp_path
     words = "cannot be written: No such file or directory; a new supervisor would carry out a retried command"
     assert said == [f"{words} once more"] * 2
     path.parent.mkdir()
-    results.note_begun("k2", BEGUN, at(100.0))
+    results.catch_up()
     results.note_begun("k3", BEGUN, at(100.0))
+    results.catch_up()
     assert said[2:] == [""]
+    assert Results(str(path), at(100.0), print).begun("k1") == BEGUN

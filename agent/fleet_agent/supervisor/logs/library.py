@@ -39,6 +39,7 @@ class Library:
             tell=tell,
             rotated=self._rotated,
             crash_at=crash_at,
+            troubled=set(),
         )
 
     def open(self, spec: LogSpec) -> LogFile:

@@ -49,6 +49,8 @@ class Surroundings(NamedTuple):
     tell: Callable[[str], None]
     rotated: Callable[["LogFile"], None]
     crash_at: Callable[[str], None]
+    # What is in trouble: paths of logs, and the folder of their positions. It outlives who wrote them.
+    troubled: set[str]
 
 
 class LogFile:
@@ -59,8 +61,6 @@ class LogFile:
         "_at_line_end",
         "_fd",
         "_is_known",
-        "_is_record_lost",
-        "_is_troubled",
         "_retry_at",
         "_rotation_at",
         "_segments",
@@ -97,8 +97,6 @@ class LogFile:
         self._segments: tuple[Segment, ...] = ()
         self._at_line_end = True
         self._is_known = False
-        self._is_record_lost = False
-        self._is_troubled = False
         self._why = ""
         self._retry_at = 0.0
         self._rotation_at = 0.0
@@ -118,6 +116,10 @@ class LogFile:
         self.maxbytes = maxbytes
         self.backups = backups
         self.is_auto = is_auto
+
+    @property
+    def _is_troubled(self) -> bool:
+        return self.path in self._around.troubled
 
     # ------------------------------------------------------------ writing
 
@@ -192,12 +194,12 @@ class LogFile:
 
     def _fail(self, error: OSError, count: int) -> None:
         self._retry_at = self._around.clock() + RETRY_SECONDS
-        self._is_troubled = True
+        self._around.troubled.add(self.path)
         self._why = f"cannot be written: {error.strerror}; what is printed is lost until it can"
         self.lose(count)
 
     def _recover(self) -> None:
-        self._is_troubled = False
+        self._around.troubled.discard(self.path)
         self._around.report(LOG, self.path, "", 0)
 
     # ------------------------------------------------------------ opening
@@ -344,12 +346,12 @@ class LogFile:
         try:
             sidecars.save(self._record(length))
         except OSError as error:
-            self._is_record_lost = True
+            self._around.troubled.add(sidecars.folder)
             words = f"cannot be written: {error.strerror}; positions in logs may not outlive the agent"
             self._around.report(POSITIONS, sidecars.folder, words, 0)
             return
-        if self._is_record_lost:
-            self._is_record_lost = False
+        if sidecars.folder in self._around.troubled:
+            self._around.troubled.discard(sidecars.folder)
             self._around.report(POSITIONS, sidecars.folder, "", 0)
 
     # ------------------------------------------------------------ rotation

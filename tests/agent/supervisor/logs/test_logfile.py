@@ -31,6 +31,7 @@ class World:
             tell=self.told.append,
             rotated=lambda log: self.rotations.append(log.start),
             crash_at=lambda _: None,
+            troubled=set(),
         )
         log = LogFile(path or str(self.path), around)
         log.configure(maxbytes, backups, is_auto)

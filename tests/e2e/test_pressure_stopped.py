@@ -1,0 +1,115 @@
+"""Parts of an agent that are stopped by SIGSTOP: nothing is lost, and whoever asks hears of it."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from real.agent import RealAgent, alive, program
+from real.fleet import RealFleet
+from real.logs import whole_lines
+from real.waiting import wait_for
+
+CONFIG = """
+[program:back]
+command={back}
+startsecs=0
+autorestart=true
+[program:stubborn]
+command={stubborn}
+stopwaitsecs=1
+startsecs=0
+[program:talk]
+command={talk}
+startsecs=0
+stdout_logfile={folder}/talk.log
+"""
+
+
+def config(folder: Path) -> str:
+    return CONFIG.format(
+        folder=folder,
+        back=program("exits_after", 3600, 0),
+        stubborn=program("ignores_term"),
+        talk=program("lines", "talk", 0, 0.005),
+    )
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that does nothing meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def hold(seconds: float) -> None:
+    """Let a stop last: that nothing happens meanwhile has no other sign than time."""
+    time.sleep(seconds)
+
+
+def test_what_was_due_while_the_supervisor_was_stopped_is_done_after_it(tmp_path: Path) -> None:
+    with RealAgent(tmp_path, config(tmp_path)) as agent:
+        pids = {name: agent.wait_state(name, "RUNNING")["pid"] for name in ("back", "stubborn", "talk")}
+        before = agent.hello()
+        agent.operate("stop", "stubborn", wait=False)
+        agent.wait_state("stubborn", "STOPPING")
+        with stopped(before["supervisor_pid"]):
+            os.kill(pids["back"], signal.SIGKILL)
+            hold(3)
+            assert alive(pids["stubborn"]), "its time to stop was over while nobody could kill it"
+        row = wait_for(lambda: agent.row("back"), lambda row: row["run"] == 2 and row["state"] == "RUNNING")
+        assert row["pid"] != pids["back"]
+        assert agent.wait_state("stubborn", "STOPPED")["exit"] == {"code": None, "signal": 9, "core": False}
+        assert agent.row("talk")["pid"] == pids["talk"]
+        agent.operate("stop", "talk")
+        lines = whole_lines(tmp_path / "talk.log")
+        assert lines == [f"talk {number}" for number in range(len(lines))]
+        after = agent.hello()
+        assert after["supervisor_pid"] == before["supervisor_pid"]
+        assert after["position"]["incarnation"] == before["position"]["incarnation"]
+
+
+def test_a_stopped_keeper_is_told_by_status_and_makes_up_for_it(tmp_path: Path) -> None:
+    with RealAgent(tmp_path, config(tmp_path)) as agent:
+        pid = agent.wait_state("back", "RUNNING")["pid"]
+        with stopped(agent.hello()["pid"]):
+            os.kill(pid, signal.SIGKILL)
+            (row,) = wait_for(lambda: agent.ask("status")["troubles"], what="the keeper's silence")
+            assert row["kind"] == "keeper"
+            assert "nothing can be started, signalled or restarted" in row["message"]
+        row = wait_for(lambda: agent.row("back"), lambda row: row["run"] == 2 and row["state"] == "RUNNING")
+        wait_for(lambda: agent.ask("status")["troubles"], lambda rows: rows == [], what="no trouble")
+        assert agent.activity().count("keeper has not answered") == 1
+        assert agent.activity().count("keeper works again") == 1
+
+
+def test_a_stopped_gateway_is_replaced_and_a_stopped_keeper_seen_by_the_controller(tmp_path: Path) -> None:
+    text = f"[program:web]\ncommand={program('exits_after', 3600, 0)}\nstartsecs=0\n"
+    with RealFleet(tmp_path, {"web1": text}) as fleet:
+        agent = fleet.agents["web1"]
+        fleet.wait_connected()
+        keeper = agent.hello()["pid"]
+        with stopped(keeper):
+            done = wait_for(
+                lambda: fleet.ctl("status", "-H", "web1", "-o", "json"),
+                lambda done: done.code == 4 and done.host("web1")["error"]["code"] == "KEEPER_NOT_ANSWERING",
+                20,
+                "the keeper's silence",
+            )
+            assert done.host("web1")["troubles"] or done.host("web1")["error"]
+        fleet.wait_connected()
+        old = agent.hello()["gateway_pid"]
+        os.kill(old, signal.SIGSTOP)
+        new = wait_for(
+            lambda: agent.hello()["gateway_pid"], lambda pid: pid not in {0, old}, 30, "another gateway"
+        )
+        assert not alive(old)
+        assert "gateway has not answered for" in agent.activity()
+        fleet.wait_connected()
+        assert fleet.ctl("status", "-H", "web1").code == 0
+        assert agent.hello()["gateway_pid"] == new
