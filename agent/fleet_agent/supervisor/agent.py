@@ -283,7 +283,7 @@ class Agent:
         )
         self._watching = Watching(self._loop, self._roster, journal, self._host_id, clock)
         results_path = os.path.join(self._paths.runtime, "results")
-        report = self._troubles.about("results", results_path, lambda: results.catch_up())
+        report = self._troubles.about("results", results_path, lambda: results.catch_up())  # noqa: PLW0108 - made below
         results = Results(results_path, clock(), report)
         self._desires = Desires(
             os.path.join(self._paths.state, "desires.json"),
