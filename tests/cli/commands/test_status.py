@@ -17,6 +17,7 @@ from fakes.scripted_controller import (
     silent,
     status_of,
 )
+from fleet_api import tree_wire
 from fleet_api.errors import BadRequest
 from fleet_api.v1 import controller_pb2
 from fleet_cli.terminal import Terminal
@@ -302,3 +303,69 @@ def test_ctrl_c_prints_what_came_and_is_130(
     assert result.code == 130
     assert "RUNNING" in result.out
     assert result.err == "interrupted; so far 1 host: 1 ok\n"
+
+
+# ---------------------------------------------------------------- descendants
+
+
+WITH_TREE = process_row(
+    "web",
+    pid=10,
+    tree=[
+        {
+            "pid": 10,
+            "parent": 1,
+            "depth": 0,
+            "command": "web --serve",
+            "state": "S",
+            "cpu_seconds": 1.5,
+            "memory_bytes": 2 * 1024 * 1024,
+        }
+    ],
+    tree_size=1,
+)
+MEMBER = "        10      1.50s     2.0M  web --serve"
+
+
+def tree_of(host: str) -> controller_pb2.HostStatus:
+    return controller_pb2.HostStatus(
+        host=host,
+        bucket=controller_pb2.HostOutcome.OK,
+        reachability=reach(),
+        processes=[tree_wire.process_to_proto(WITH_TREE)],
+    )
+
+
+def test_a_local_tree(path: str) -> None:
+    with fake_door(path, {"tree": answers_status([WITH_TREE])}) as fake:
+        result = run("status", "--tree", "web", "--door", path)
+        assert [frame["terms"] for frame in fake.requests if frame["do"] == "tree"] == [["web"]]
+    assert result.code == 0
+    assert MEMBER in result.out
+
+
+def test_trees_of_many_hosts_are_asked_for_and_stand_below_their_host(controller: ScriptedController) -> None:
+    controller.on_status = lambda request: [tree_of("web1"), tree_of("web2"), silent("db1", "no route")]
+    result = remote(controller, "--tree", "web", "--all-hosts", "--timeout", "7")
+    request = controller.last(controller_pb2.GetStatusRequest)
+    assert (request.tree, request.host_timeout.seconds) == (True, 7)
+    lines = result.out.splitlines()
+    assert lines[1] == "db1: unreachable: no route"
+    assert [line for line in lines if line.endswith(":")] == ["web1:", "web2:"]
+    assert lines.count(MEMBER) == 2
+    assert result.code == 4
+
+
+def test_a_tree_as_json_is_the_same_for_local_and_remote(controller: ScriptedController, path: str) -> None:
+    controller.on_status = lambda request: [tree_of("web1")]
+    far = json.loads(remote(controller, "--tree", "-H", "web1", "-o", "json").out)
+    with fake_door(path, {"tree": answers_status([WITH_TREE])}):
+        near = json.loads(run("status", "--tree", "-o", "json", "--door", path).out)
+    assert far["hosts"][0]["processes"] == near["hosts"][0]["processes"]
+    assert near["hosts"][0]["processes"][0]["tree"][0]["command"] == "web --serve"
+
+
+def test_without_the_flag_nobody_is_asked_for_trees(controller: ScriptedController) -> None:
+    controller.on_status = lambda request: [status_of("web1", process_row("web"))]
+    remote(controller, "-H", "web1")
+    assert not controller.last(controller_pb2.GetStatusRequest).tree
