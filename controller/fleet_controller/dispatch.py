@@ -183,8 +183,8 @@ class _Attempt:
                 self.was_sent = True
                 return await self._send(stub)
             except Unavailable as error:
-                if not self.was_sent:
-                    raise  # the host was dialled just now: this is its reason
+                if not self.was_sent or error.code == "ANSWER_LOST":
+                    raise  # the host was dialled just now: this is its reason; or no answer is to come
                 if error.code == "DEADLINE_EXCEEDED":
                     return await self._settle()
                 if self._retry_until is None:

@@ -192,7 +192,7 @@ def test_a_request_that_was_lost_long_ago_is_not_sent_again(
     monkeypatch.setattr("fleet_controller.dispatch.REPLACEMENT_SECONDS", 0.0)
 
     async def scenario() -> None:
-        async with one_host(tmp_path, host_timeout=10) as (agent, controller):
+        async with one_host(tmp_path, host_timeout=60) as (agent, controller):
             agent.operate_seconds = 60
             async with asyncio.TaskGroup() as tasks:
                 operating = tasks.create_task(controller.operate(order("web1")))
@@ -203,6 +203,7 @@ def test_a_request_that_was_lost_long_ago_is_not_sent_again(
             answer = operating.result()["web1"]
             assert (answer.bucket, answer.error.code) == (Outcome.UNKNOWN, "ANSWER_LOST")
             assert "has no record of it" in answer.error.message
+            assert wire.seconds_of(answer.duration) < 20, "told at once"
             assert (len(agent.operations), agent.carried_out) == (1, 0)
 
     asyncio.run(scenario())

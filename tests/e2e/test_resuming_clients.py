@@ -4,19 +4,27 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Generic, Self, TypeVar
 
 import pytest
-from real.agent import RealAgent, program
+from fakes.fleetctl import screen
+from fleet_api.v1 import agent_pb2, controller_pb2
+from fleet_cli.answers import Bucket, Change, HostAnswer
+from fleet_cli.local import LocalAgent
+from real.agent import AGENT, RealAgent, program
 from real.fleet import BIN, RealFleet
 from real.logs import whole_log
 from real.waiting import wait_for
 
 HOST = "web1"
+Outcome = controller_pb2.HostOutcome
 LINES = 3_000_000
-BETWEEN_KILLS = 1_500_000
+Failure = TypeVar("Failure")
+BETWEEN_KILLS = 3_000_000
 """Bytes that both clients have printed since the last one."""
 
 
@@ -112,12 +120,18 @@ def kill_all(agent: RealAgent) -> None:
     agent.start()
 
 
+def upgrade(agent: RealAgent) -> None:
+    """Supervisor and gateway by the same version again, in good order."""
+    done = subprocess.run([*AGENT, "upgrade", "--state-dir", str(agent.state_dir)], timeout=60, check=False)
+    assert done.returncode == 0
+
+
 KILLS: list[Callable[[RealAgent], object]] = [
     RealAgent.kill_supervisor,
     RealAgent.kill_gateway,
     kill_both,
-    kill_all,
 ]
+REPLACEMENTS = [*KILLS, kill_all, upgrade]
 
 
 @pytest.mark.timeout(180)
@@ -131,10 +145,10 @@ def test_a_flood_is_followed_without_a_lost_or_repeated_byte(tmp_path: Path) -> 
         agent = fleet.agents[HOST]
         agent.operate("start", "flood")
         with tails(fleet, agent, "flood") as (near, far):
-            for number in range(1, 2 * len(KILLS) + 1):
+            for number in range(1, len(REPLACEMENTS) + 1):
                 wait_for_bytes(number * BETWEEN_KILLS, near, far)
                 agent.wait_up()
-                KILLS[number % len(KILLS)](agent)
+                REPLACEMENTS[number % len(REPLACEMENTS)](agent)
             agent.wait_state("flood", "EXITED", 60)
             expected = b"".join(b"flood %d\n" % line for line in range(LINES))
             wait_for(lambda: size_of(log), lambda size: size == len(expected), 30, "all is in the log")
@@ -142,6 +156,85 @@ def test_a_flood_is_followed_without_a_lost_or_repeated_byte(tmp_path: Path) -> 
             wait_for_bytes(len(expected), near, far)
         for tail in (near, far):
             assert bytes(tail.printed) == expected
+
+
+class Asker(Generic[Failure]):
+    """Asks without a pause, in a thread of its own; remembers every answer that was none."""
+
+    def __init__(self, ask: Callable[[int], Failure | None]) -> None:
+        self.count = 0
+        self.longest = 0.0
+        self.failures: list[Failure] = []
+        self._ask = ask
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._go_on)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def wait_for_more(self) -> None:
+        """Wait for a few more answers."""
+        due = self.count + 3
+        wait_for(lambda: self.count, lambda count: count >= due, what="it is answered")
+
+    def _go_on(self) -> None:
+        while not self._is_over.is_set():
+            began = time.monotonic()
+            failure = self._ask(self.count)
+            self.longest = max(self.longest, time.monotonic() - began)
+            self.count += 1
+            if failure is not None:
+                self.failures.append(failure)
+
+
+@pytest.mark.timeout(120)
+def test_no_query_fails_while_parts_are_replaced(tmp_path: Path) -> None:
+    config = f"[program:web]\ncommand={program('exits_after', 3600, 0)}\nstartsecs=0\n"
+    with RealFleet(tmp_path, {HOST: config}) as fleet:
+        agent = fleet.agents[HOST]
+        agent.wait_state("web", "RUNNING")
+        here = LocalAgent(f"{agent.state_dir}/run/door.sock", screen().invocation, None)
+
+        def status_here(_: int) -> HostAnswer | None:
+            answer = here.status([])
+            return None if answer.bucket is Bucket.OK and len(answer.rows) == 1 else answer
+
+        def change_here(number: int) -> HostAnswer | None:
+            answer = here.operate(Change("start", ("web",), f"here-{number}", f"here-{number}", ""))
+            return None if answer.bucket is Bucket.OK else answer
+
+        def change_from_afar(number: int) -> controller_pb2.HostOutcome | None:
+            outcome = change(fleet, f"afar-{number}")
+            return None if outcome.bucket == Outcome.OK else outcome
+
+        with Asker(status_here) as reader, Asker(change_here) as near, Asker(change_from_afar) as far:
+            for kill in [*KILLS, upgrade]:
+                for asker in (reader, near, far):
+                    asker.wait_for_more()
+                kill(agent)
+                agent.wait_up()
+                fleet.wait_connected()
+        assert (reader.failures, near.failures) == ([], [])
+        # A gateway takes its time on a busy machine; who has waited long enough is told, and at once.
+        assert {outcome.bucket for outcome in far.failures} <= {Outcome.UNREACHABLE, Outcome.UNKNOWN}
+        assert max(reader.longest, near.longest, far.longest) < 20
+        assert agent.row("web")["run"] == 1
+
+
+def change(fleet: RealFleet, key: str) -> controller_pb2.HostOutcome:
+    """A start through the controller that changes nothing."""
+    request = controller_pb2.OperateFleetRequest(verb=agent_pb2.OperateRequest.START)
+    request.hosts.expression = HOST
+    request.context.idempotency_key = request.context.operation_id = key
+    request.selector.terms.append("web")
+    with fleet.stub() as stub:
+        (outcome,) = stub.OperateFleet(request, timeout=60)
+        return outcome
 
 
 def said_of_absence(tail: Tail) -> list[str]:
