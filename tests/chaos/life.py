@@ -178,13 +178,15 @@ class Life:
         self._is_stopped[command.program] = is_stop
         (self._is_kept_up.discard if is_stop else self._is_kept_up.add)(command.program)
         if is_stop and command.wait:
-            living = [
-                record
-                for record in records.read(self._records)
-                if record.process == command.program and record.is_alive
-            ]
-            if living:
-                raise Chaos(f"stopped, it is said, and yet: {living[0]}")
+            self._see_nothing_left_of(command.program)
+
+    def _see_nothing_left_of(self, name: str) -> None:
+        """No descendant either, of the last run."""
+        found = [record for record in records.read(self._records) if record.process.rstrip("+") == name]
+        last = max((record.first for record in found if not record.is_helper), default=0.0)
+        for record in found:
+            if record.is_alive and record.first >= last:
+                raise Chaos(f"stopped, it is said, and yet: {record}")
 
     def _upgrade(self, python: str, key: str, wait: bool) -> None:
         def ask() -> dict[str, Any]:

@@ -8,7 +8,7 @@ import random
 from typing import NamedTuple
 
 ROUNDS_PER_EPISODE = 25
-KINDS = ("long", "loud", "short", "flash", "quiet", "stubborn", "forks")
+KINDS = ("long", "loud", "short", "flash", "quiet", "stubborn", "forks", "family")
 OFFICES = ("keeper", "supervisor", "gateway")
 VERBS = (
     *("start", "start", "start", "stop", "stop", "restart", "restart", "restart"),

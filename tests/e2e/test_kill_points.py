@@ -23,6 +23,7 @@ MINED = [sys.executable, str(PROGRAMS / "mined.py")]
 LOUD = Program("loud", "loud", "true", 0, False, 8_000)
 SHORT = Program("short", "short", "true", 0, True, 8_000)
 QUIET = Program("quiet", "quiet", "true", 0, False, 0)
+FAMILY = Program("family", "family", "true", 0, True, 8_000)
 RESTART = Command(0.0, "restart", "quiet", True)
 
 KEEPER_PLACES = [
@@ -118,6 +119,21 @@ GATEWAY_PLACES = {
         "fleet_agent.supervisor.keeper_link.KeeperLink.send before 1 StartGateway",
     ],
 }
+STOP_PLACES = [
+    "fleet_agent.supervisor.desires.Desires.change before 1 -",
+    "fleet_agent.supervisor.desires.Desires.change after 1 -",
+    "os.rename before 1 desires",
+    "os.rename after 1 desires",
+    "fleet_agent.supervisor.journal.Journal.append before 1 STOPPING",
+    "fleet_agent.supervisor.journal.Journal.append after 1 STOPPING",
+    "fleet_agent.supervisor.keeper_link.KeeperLink.send after 1 SendSignal",
+    "fleet_agent.supervisor.trees.trees.Trees.ended before 1 family",
+    "fleet_agent.supervisor.trees.trees.Trees.ended after 1 family",
+    "fleet_agent.supervisor.trees.trees.Trees.act before 1 family",
+    "fleet_agent.supervisor.trees.trees.Trees.act after 1 family",
+    "fleet_agent.supervisor.journal.Journal.append before 1 STOPPED",
+    "fleet_agent.supervisor.journal.Journal.append after 1 STOPPED",
+]
 UPGRADE_PLACES = {
     "keeper": [
         "fleet_agent.keeper.supervisors.Supervisors.replace before 1 -",
@@ -149,7 +165,7 @@ class Mined(Life):
 
     def __init__(self, folder: Path, has_gateway: bool = False, other: Path | None = None) -> None:
         self.mine = folder / "mine"
-        plan = Episode(0, 0, has_gateway, (LOUD, SHORT, QUIET), ())
+        plan = Episode(0, 0, has_gateway, (LOUD, SHORT, QUIET, FAMILY), ())
         super().__init__(plan, folder, other, MINED)
 
     def arm(self, role: str, place: str, targets: str) -> None:
@@ -227,6 +243,16 @@ def test_killed_at_each_step_of_the_keeper(mined: Mined, targets: str) -> None:
 def test_killed_at_each_step_of_the_supervisor(mined: Mined, targets: str) -> None:
     for place in SUPERVISOR_PLACES:
         visit(mined, "supervisor", place, targets)
+    mined.finish()
+
+
+@pytest.mark.parametrize("targets", SETS)
+def test_killed_at_each_step_of_a_stop(mined: Mined, targets: str) -> None:
+    for place in STOP_PLACES:
+        visit(
+            mined, "supervisor", place, targets, lambda: mined.command(Command(0.0, "stop", "family", True))
+        )
+        mined.command(Command(0.0, "start", "family", True))
     mined.finish()
 
 

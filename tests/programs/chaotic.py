@@ -99,6 +99,20 @@ def help_out(name: str, folder: str, dice: Dice) -> None:
         life.end(1, 0)
 
 
+def leave_behind(name: str, folder: str) -> None:
+    """A descendant in a session of its own, which outlives its parent for a while if nobody ends it."""
+    parent = os.getpid()
+    if os.fork() == 0:
+        os.setsid()
+        life = Life(f"{name}+", folder)
+        life.say(1)
+        left = 30
+        while left > 0:
+            left -= os.getppid() != parent
+            time.sleep(0.05)
+        life.end(1, 0)
+
+
 def main() -> None:
     name, folder, kind, seed = sys.argv[1:5]
     life = Life(name, folder)
@@ -107,6 +121,8 @@ def main() -> None:
     dice = Dice(f"{seed} {name} {life.number}")
     if kind == "forks":
         help_out(name, folder, dice)
+    elif kind == "family":
+        leave_behind(name, folder)
     lines = {"short": 3 + dice.below(60), "flash": dice.below(4)}.get(kind, sys.maxsize)
     life.say(1)
     for _ in range(lines):

@@ -67,6 +67,8 @@ PLACES = {
         "fleet_agent.supervisor.upgrading.Upgrading._switch",
         "fleet_agent.supervisor.agent.Agent.close",
         "fleet_agent.supervisor.desires.Desires.change",
+        "fleet_agent.supervisor.trees.trees.Trees.act",
+        "fleet_agent.supervisor.trees.trees.Trees.ended",
         "fleet_agent.supervisor.logs.inflight.Journal.announce",
         "fleet_agent.supervisor.logs.inflight.Journal.clear",
         "fleet_agent.supervisor.logs.logfile.LogFile.append",
