@@ -87,12 +87,17 @@ def claim(name: str, folder: str) -> tuple[int, int]:
             number += 1
 
 
+def be_born(name: str, folder: str) -> Life:
+    """The life of a descendant, which a signal ends without a word: its parent's record is not its own."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
+    return Life(f"{name}+", folder)
+
+
 def help_out(name: str, folder: str, dice: Dice) -> None:
     """A descendant that writes into the same streams for a while."""
     if os.fork() == 0:
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_DFL)
-        life = Life(f"{name}+", folder)
+        life = be_born(name, folder)
         for _ in range(dice.below(40)):
             life.say(1)
             time.sleep(0.005)
@@ -104,7 +109,7 @@ def leave_behind(name: str, folder: str) -> None:
     parent = os.getpid()
     if os.fork() == 0:
         os.setsid()
-        life = Life(f"{name}+", folder)
+        life = be_born(name, folder)
         life.say(1)
         left = 30
         while left > 0:
