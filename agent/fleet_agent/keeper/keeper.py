@@ -170,9 +170,13 @@ class Keeper:
                 self._supervisors.due["start"] = time.monotonic()
         elif what == "detach":
             # The supervisor detaches when its logs are written; one that is stuck is not waited for.
-            patience = offices.DETACH_SECONDS if self._supervisors.life.is_ready else 0.0
+            patience = offices.ANSWER_SECONDS if self._supervisors.life.is_ready else 0.0
             self._deadlines["detach"] = time.monotonic() + patience
         self._tell(messages.Asked(what, name))
+        if what == "stop" and self._supervisors.life.is_ready:
+            # One that is stuck must not keep the agent from ending: the next one is told, too.
+            self._tell(messages.Ping())
+            self._deadlines.setdefault("answer", time.monotonic() + offices.ANSWER_SECONDS)
 
     # ------------------------------------------------------------ deaths
 
@@ -316,6 +320,7 @@ class Keeper:
     def _close_link(self) -> None:
         if self._supervisors.close_link():
             self._manager.pause()
+            self._deadlines.pop("answer", None)
             self._gateways.link_ended(time.monotonic())
 
     def _break_link(self, reason: str) -> None:
@@ -364,6 +369,7 @@ class Keeper:
             self._manager.ready(time.monotonic(), words)
         elif isinstance(message, messages.Pong):
             self._manager.answered(time.monotonic())
+            self._deadlines.pop("answer", None)
         elif isinstance(message, messages.Replace):
             self._supervisors.replace(message, self._state_to_check)
         elif isinstance(message, messages.Prepared):
@@ -431,7 +437,7 @@ class Keeper:
                 say("the supervisor does not detach in time; leaves without it")
                 self._leave(0)
             else:
-                self._supervisors.kill("it does not leave")
+                self._supervisors.kill("it does not answer" if name == "answer" else "it does not leave")
         if self._supervisors.meet_deadlines(now):
             self._start_supervisor()
         self._gateways.end_late(now)

@@ -10,8 +10,8 @@ from fleet_agent.keeper import spawn
 
 YOUNG_SECONDS = 10.0
 LEAVING_SECONDS = 2.0
-DETACH_SECONDS = 7.0
-"""How long a supervisor may take to write what it has read before the keeper leaves without it."""
+ANSWER_SECONDS = 7.0
+"""How long a supervisor may take to detach, or to answer once everything is to stop."""
 FAILURES_BEFORE_STOPPING_ALONE = 3
 STOPPING_PAUSE_SECONDS = 0.2
 """The longest pause once the agent was asked to stop."""

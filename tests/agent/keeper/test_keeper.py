@@ -191,6 +191,34 @@ def test_a_supervisor_that_is_asked_to_detach_says_when(keeper: SupervisedKeeper
     assert is_alive(pid)
 
 
+def test_a_supervisor_that_is_asked_to_stop_and_stuck_is_replaced(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    pid = link.spawn("g:a", SLEEP).pid
+    keeper.process.send_signal(signal.SIGTERM)
+    assert link.expect(messages.Asked).what == "stop"
+    link.expect(messages.Ping)
+    eventually(lambda: not is_alive(link.pid))
+    assert "is killed: it does not answer" in keeper.said()
+    link = keeper.accept(begin=False)
+    assert link.expect(messages.Hello).asked == ["stop"]
+    assert is_alive(pid)
+
+
+def test_a_supervisor_that_answers_may_take_its_time_to_stop(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    link.spawn("g:a", sh("exit 0"))
+    keeper.process.send_signal(signal.SIGTERM)
+    link.expect(messages.Ping)
+    link.send(messages.Pong())
+    keeper.process.send_signal(signal.SIGTERM)
+    link.expect(messages.Asked, lambda asked: asked.what == "stop")
+    assert is_alive(link.pid)
+    link.send(messages.Leave(0))
+    link.exit(0)
+    assert keeper.wait() == 0
+    assert "killed" not in keeper.said()
+
+
 def test_the_keeper_detaches_alone_when_no_supervisor_serves(keeper: SupervisedKeeper) -> None:
     link = keeper.accept()
     pid = keeper.note(link.spawn("g:a", SLEEP).pid)
