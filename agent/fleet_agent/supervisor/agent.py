@@ -14,7 +14,7 @@ from fleet_api.version import VERSION
 
 from fleet_agent.config.settings import AgentConfig
 from fleet_agent.core import events
-from fleet_agent.core.log_lines import INFO, WARN, LogLine, move_line, signal_line, tree_line
+from fleet_agent.core.log_lines import INFO, WARN, LogLine, move_line
 from fleet_agent.core.model import Now, Process, ProcessSpec
 from fleet_agent.link.messages import (
     Asked,
@@ -39,6 +39,7 @@ from fleet_agent.link.messages import (
     SendSignal,
     Settled,
     SignalFailed,
+    Spawn,
     Spawned,
     SpawnFailed,
     ToKeeper,
@@ -46,6 +47,7 @@ from fleet_agent.link.messages import (
     Yield,
 )
 from fleet_agent.supervisor import history, resuming, spawning, stalls
+from fleet_agent.supervisor.acting import Acting
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.announcement import Announcement
 from fleet_agent.supervisor.aside import AsideThread, within
@@ -63,16 +65,9 @@ from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.operations import Operations
 from fleet_agent.supervisor.requests import Identity, Requests
 from fleet_agent.supervisor.results import Results
-from fleet_agent.supervisor.rewriting import (
-    REWRITTEN_SECONDS,
-    SETTLE_SECONDS,
-    Writer,
-    Writers,
-    elsewhere,
-    rewrite,
-    settle,
-)
+from fleet_agent.supervisor.rewriting import Writer, elsewhere
 from fleet_agent.supervisor.roster import Roster
+from fleet_agent.supervisor.settling import Settling
 from fleet_agent.supervisor.shutdown import Shutdown
 from fleet_agent.supervisor.stalls import Stalls
 from fleet_agent.supervisor.trees.trees import Trees, agent_mark
@@ -237,7 +232,6 @@ class Agent:
         else:
             resuming.autostart(self._roster)
         self._send(Ready())
-        self._settling = self._loop.after(SETTLE_SECONDS, self._settle)
 
     def _build(self, config: AgentConfig, journal: Journal, hello: Hello) -> None:
         clock = self._world.clock
@@ -271,6 +265,15 @@ class Agent:
             self._roster.apply_if_known,
             self._warn,
         )
+        self._acting = Acting(
+            self._loop,
+            daemon,
+            self._world.environ,
+            self._trees,
+            self._ask_keeper,
+            self._report,
+            self._cannot_spawn,
+        )
         self._children = Children(
             self._loop,
             self._roster,
@@ -300,7 +303,7 @@ class Agent:
         for unreadable in (journal.unreadable, results.unreadable, epochs.unreadable):
             if unreadable:
                 self._warn(f"{unreadable}; what it told is not known here")
-        self._writers: Writers = {
+        writers = {
             "run_record": elsewhere(lambda version: self._send(WriteAs("run_record", version))),
             "handover": elsewhere(lambda version: self._send(WriteAs("handover", version))),
             "journal": Writer(lambda: journal.version, journal.write_as),
@@ -310,6 +313,7 @@ class Agent:
             "desires": Writer(lambda: self._desires.version, self._desires.write_as),
             "sidecar": Writer(lambda: self._logs.records_version, self._logs.write_records_as),
         }
+        settling = Settling(self._loop, writers, lambda: self._send(Settled()), self._warn)
         identity = Identity(
             VERSION, self._host_id, hello.keeper_pid, daemon.identifier, config.path, clock().wall
         )
@@ -340,8 +344,8 @@ class Agent:
             self._world.environ,
             lambda: clock().wall,
             self._send,
-            lambda: {name: writer.version() for name, writer in self._writers.items()},
-            self._write_as,
+            settling.versions,
+            settling.write_as,
             self._inform,
         )
         self._requests = Requests(
@@ -367,41 +371,13 @@ class Agent:
     def _refuse_changes(self) -> str:
         return "the agent is stopping everything" if self._shutdown else ""
 
-    def _settle(self) -> None:
-        """Go on in our own formats: no other version comes back any more."""
-        problem = settle(self._writers)
-        if problem:
-            self._warn(problem)
-        else:
-            self._send(Settled())
-
-    def _write_as(self, versions: Mapping[str, int]) -> str:
-        """Go on in these formats, for an older version to come; why that is not possible, or ""."""
-        self._settling.cancel()
-        self._settling = self._loop.after(REWRITTEN_SECONDS, self._settle)
-        return rewrite(versions, self._writers)
-
     # ------------------------------------------------------------------ acting
 
     def _act(self, spec: ProcessSpec, process: Process, effect: events.Effect) -> None:
-        if isinstance(effect, events.SendSignal):
-            self._send(SendSignal(spec.id, effect.run, effect.signal, effect.ordinal, effect.to_group))
-            self._keeper_pulse.owes()
-            self._report(signal_line(spec, process, effect))
-            return
-        if isinstance(effect, events.EndTree | events.KillTree):
-            self._trees.act(spec.id, effect)
-            self._report(tree_line(spec, effect))
-            return
-        try:
-            request = spawning.build(spec, effect.run, self._config.daemon, "", self._world.environ)
-        except (spawning.CannotSpawn, OSError, ValueError) as error:
-            failure = error
-            # Not now: whoever asked for the start is to hear of that first.
-            self._loop.soon(lambda: self._cannot_spawn(spec, effect.run, failure))
-            return
-        environment = {**request.environment, **self._trees.mark((spec.id, effect.run))}
-        self._send(request._replace(environment=environment))
+        self._acting.act(spec, process, effect)
+
+    def _ask_keeper(self, message: Spawn | SendSignal) -> None:
+        self._send(message)
         self._keeper_pulse.owes()
 
     def _cannot_spawn(self, spec: ProcessSpec, run: int, error: Exception) -> None:
