@@ -10,7 +10,7 @@ from fleet_api.errors import Conflict, Denied
 from fleet_api.paths import AgentPaths
 
 from fleet_agent.keeper import procfs
-from fleet_agent.keeper.notes import say
+from fleet_agent.keeper.notes import failures, say
 
 FOLDERS = ("fifos", "runs")
 """Below the runtime folder, in this order."""
@@ -22,8 +22,21 @@ class Lock:
     """A file that is locked while a descriptor of this opening lives, here or in a child, and tells a pid."""
 
     def __init__(self, path: str) -> None:
+        """Raises: Denied when there is none and none can be made."""
         self.path = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        flags = os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            self.fd = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+        except OSError as error:
+            # One that cannot be written can be locked all the same.
+            try:
+                self.fd = os.open(path, os.O_RDONLY | flags)
+            except OSError:
+                raise Denied(
+                    "FOLDER_NOT_WRITABLE",
+                    f"cannot make {path}: {error.strerror}",
+                    "make its folder writable, or give another --state-dir",
+                ) from error
 
     @classmethod
     def inherited(cls, path: str, fd: int) -> "Lock":
@@ -42,8 +55,13 @@ class Lock:
 
     def tell(self, pid: int) -> None:
         """Name the process that others are to look at."""
-        os.pwrite(self.fd, f"{pid}\n".encode("ascii"), 0)
-        os.ftruncate(self.fd, len(f"{pid}\n"))
+        try:
+            os.pwrite(self.fd, f"{pid}\n".encode("ascii"), 0)
+            os.ftruncate(self.fd, len(f"{pid}\n"))
+        except OSError as error:
+            failures.fails(f"writing {self.path}", f"{error.strerror}; it names an earlier process")
+        else:
+            failures.works(f"writing {self.path}")
 
     def holder(self) -> str:
         """The pid that was told last."""

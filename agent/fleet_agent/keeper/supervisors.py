@@ -104,11 +104,7 @@ class Supervisors:
                 raise
 
     def _introduce(self, ours: socket.socket) -> None:
-        try:
-            self._locks.runtime.tell(self.pid)
-            failures.works("writing agent.lock")
-        except OSError as error:
-            failures.fails("writing agent.lock", f"{error.strerror}; it names an earlier supervisor")
+        self._locks.runtime.tell(self.pid)
         hello = messages.Hello(
             messages.PROTOCOL_VERSION,
             os.getpid(),

@@ -166,3 +166,27 @@ def test_a_stuck_supervisor_without_keeper_gives_way(
             os.kill(pid, signal.SIGKILL)
         shell.wait()
         shell.stdout.close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+class TestAFolderThatCannotBeWritten:
+    def test_a_lock_that_is_there_is_taken_all_the_same(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "agent.lock"
+        path.write_text("77\n")
+        path.chmod(0o400)
+        lock = folders.Lock(str(path))
+        assert lock.take()
+        assert not folders.Lock(str(path)).take()
+        lock.tell(88)
+        assert lock.holder() == "77"
+        assert capfd.readouterr().err.startswith(f"fleet-agent: writing {path} fails: ")
+        lock.close()
+
+    def test_where_there_is_none_that_is_said(self, tmp_path: Path) -> None:
+        folder = tmp_path / "state"
+        folder.mkdir(0o500)
+        with pytest.raises(Denied) as refused:
+            folders.Lock(str(folder / "agent.lock"))
+        assert refused.value.code == "FOLDER_NOT_WRITABLE"

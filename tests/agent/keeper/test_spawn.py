@@ -1,5 +1,6 @@
 """A child gets its user, limits, signals and descriptors, and nothing of its starter."""
 
+import errno
 import fcntl
 import json
 import os
@@ -212,3 +213,26 @@ def test_what_the_starter_left_open_does_not_reach_the_children(tmp_path: Path) 
         link = keeper.accept()
         link.spawn("g:a", ["/bin/ls", "/proc/self/fd"])
         assert link.read_all("g:a").split() == [b"0", b"1", b"2", b"3"], "3 is the folder that is listed"
+
+
+@pytest.mark.parametrize("lack", [MemoryError(), subprocess.SubprocessError("in the child")])
+def test_an_office_for_which_there_is_no_memory_or_descriptor_is_an_error_of_the_system(
+    lack: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        raise lack
+
+    monkeypatch.setattr(subprocess, "Popen", lacking)
+    with pytest.raises(OSError, match=r"Cannot allocate memory|Too many open files"):
+        spawn.start_office(["true"], [], spawn.Spare())
+
+
+def test_a_child_for_which_there_is_no_memory_is_a_failed_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(subprocess, "Popen", lacking)
+    request = messages.Spawn("g:a", 1, "/bin/true", ["true"], {}, streams=[])
+    failure = spawn.start_child(request, [], {}, spawn.Spare())
+    assert isinstance(failure, spawn.Failure)
+    assert (failure.stage, failure.errno) == ("fork", errno.ENOMEM)

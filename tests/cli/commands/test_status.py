@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
-from fakes.door import fake_door
+from fakes.door import Conversation, fake_door
 from fakes.fleetctl import Result, run
 from fakes.local_agent import ROWS, answers_status, missing
-from fakes.process_rows import process_row
+from fakes.process_rows import position_row, process_row
 from fakes.scripted_controller import (
     ScriptedController,
     plain_flags,
@@ -18,7 +19,10 @@ from fakes.scripted_controller import (
     status_of,
 )
 from fleet_api import tree_wire
+from fleet_api import wire
 from fleet_api.errors import BadRequest
+from fleet_api.frames import Frame
+from fleet_api.rows import TroubleRow
 from fleet_api.v1 import controller_pb2
 from fleet_cli.terminal import Terminal
 
@@ -369,3 +373,38 @@ def test_without_the_flag_nobody_is_asked_for_trees(controller: ScriptedControll
     controller.on_status = lambda request: [status_of("web1", process_row("web"))]
     remote(controller, "-H", "web1")
     assert not controller.last(controller_pb2.GetStatusRequest).tree
+
+
+# ---------------------------------------------------------------- troubles
+
+TROUBLE = {
+    "kind": "journal",
+    "subject": "",
+    "message": "journal is full",
+    "since": 1.0,
+    "count": 3,
+    "lost_bytes": 0,
+}
+
+
+def test_what_this_host_cannot_do_is_told_beside_the_processes(path: str) -> None:
+    def status(talk: Conversation, request: Frame) -> None:
+        talk.ok(request, position=position_row(), now=0.0, processes=ROWS, errors=[], troubles=[TROUBLE])
+
+    with fake_door(path, {"status": status}):
+        result = run("status", "--door", path)
+        assert result.code == 0
+        assert result.lines[0] == TUTORIAL
+        assert "trouble: journal is full (3 times, first " in result.err
+        assert run("status", "-o", "json", "--door", path).json["hosts"][0]["troubles"] == [TROUBLE]
+
+
+def test_what_other_hosts_cannot_do_is_told_with_their_names(controller: ScriptedController) -> None:
+    trouble = wire.trouble_to_proto(cast(TroubleRow, TROUBLE))
+    controller.on_status = lambda request: [
+        status_of("web1", process_row("a")),
+        status_of("web2", process_row("a"), troubles=[trouble]),
+    ]
+    result = remote(controller, "--all-hosts")
+    assert "web2: trouble: journal is full (3 times" in result.err
+    assert "web1: trouble" not in result.err
