@@ -72,34 +72,6 @@ def _split(seconds: float) -> tuple[int, int]:
     return (whole + 1, 0) if nanos >= NANOS else (whole, nanos)
 
 
-# ---------------------------------------------------------------- troubles
-
-
-def trouble_to_proto(row: TroubleRow) -> types_pb2.Trouble:
-    """The message of a row."""
-    message = types_pb2.Trouble(
-        kind=clean(row["kind"]),
-        subject=clean(row["subject"]),
-        message=clean(row["message"]),
-        count=row["count"],
-        lost_bytes=row["lost_bytes"],
-    )
-    _fill(message.since, row["since"])
-    return message
-
-
-def trouble_from_proto(message: types_pb2.Trouble) -> TroubleRow:
-    """The row of a message; the inverse of `trouble_to_proto`."""
-    return TroubleRow(
-        kind=message.kind,
-        subject=message.subject,
-        message=message.message,
-        since=seconds_of(message.since),
-        count=message.count,
-        lost_bytes=message.lost_bytes,
-    )
-
-
 # ---------------------------------------------------------------- processes
 
 
@@ -211,7 +183,7 @@ def _exit_from_proto(message: types_pb2.ExitStatus) -> ExitRow:
     )
 
 
-# ---------------------------------------------------------------- errors, positions, events
+# ---------------------------------------------------------------- errors, troubles, positions, events
 
 
 def error_to_proto(error: ErrorRow | FleetError) -> types_pb2.Error:
@@ -226,6 +198,30 @@ def error_to_proto(error: ErrorRow | FleetError) -> types_pb2.Error:
 def error_from_proto(message: types_pb2.Error) -> ErrorRow:
     """The row of an error."""
     return ErrorRow(code=message.code, message=message.message, hint=message.hint)
+
+
+def trouble_to_proto(row: TroubleRow) -> types_pb2.Trouble:
+    """The message of a row."""
+    return types_pb2.Trouble(
+        kind=clean(row["kind"]),
+        subject=clean(row["subject"]),
+        message=clean(row["message"]),
+        since=timestamp(row["since"]),
+        count=row["count"],
+        lost_bytes=row["lost_bytes"],
+    )
+
+
+def trouble_from_proto(message: types_pb2.Trouble) -> TroubleRow:
+    """The row of a message; the inverse of `trouble_to_proto`."""
+    return TroubleRow(
+        kind=message.kind,
+        subject=message.subject,
+        message=message.message,
+        since=seconds_of(message.since),
+        count=message.count,
+        lost_bytes=message.lost_bytes,
+    )
 
 
 def position_to_proto(row: PositionRow) -> types_pb2.Position:

@@ -18,8 +18,7 @@ from fakes.scripted_controller import (
     silent,
     status_of,
 )
-from fleet_api import tree_wire
-from fleet_api import wire
+from fleet_api import tree_wire, wire
 from fleet_api.errors import BadRequest
 from fleet_api.frames import Frame
 from fleet_api.rows import TroubleRow
