@@ -30,13 +30,16 @@ class Folders:
         own: frozenset[int],
         agent: str,
         warn: Callable[[str], None],
+        on_batch: Callable[[], object],
     ) -> None:
+        """`on_batch` is called in the thread, whenever runs are moved."""
         self._loop = loop
         self._thread = thread
         self._home = home
         self._own = own
         self._agent = agent
         self._warn = warn
+        self._on_batch = on_batch
         self._alarm: Alarm | None = None
         self._waiting: dict[int, Leader] = {}
         self._left: set[StemKey] = set()
@@ -93,6 +96,7 @@ class Folders:
         left, self._left, self._old = self._left | self._old, set(), set()
 
         def work() -> tuple[Placed, set[StemKey]]:
+            self._on_batch()
             placed = place(home, leaders, own, agent) if leaders else Placed(frozenset())
             return placed, {run for run in left if not cgroups.remove(home.folder(*run))}
 

@@ -4,6 +4,9 @@ The kernel counts such kills for each memory cgroup, and for the whole host in /
 killed it tells in its log alone. So a death by SIGKILL that comes with a higher count was most likely one.
 """
 
+import os
+
+_MAX_BYTES = 1 << 16
 CAUSE = "killed by the kernel, out of memory"
 
 
@@ -59,11 +62,15 @@ def _of_cgroups() -> list[tuple[str, str]]:
 
 
 def _count(path: str, word: str) -> int | None:
+    # Read between a death and the restart that follows it: no line by line.
     try:
-        with open(path, encoding="ascii") as file:
-            for line in file:
-                if line.startswith(f"{word} "):
-                    return int(line.split()[1])
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        _, found, rest = (b"\n" + os.read(fd, _MAX_BYTES)).partition(f"\n{word} ".encode("ascii"))
+        return int(rest.partition(b"\n")[0]) if found else None
     except (OSError, ValueError):
         return None
-    return None
+    finally:
+        os.close(fd)

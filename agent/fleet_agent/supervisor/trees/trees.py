@@ -58,7 +58,9 @@ class Trees:
             home.make()
         except cgroups.Unusable as reason:
             return f"descendants are found by reading /proc: {reason}"
-        self._folders = Folders(self._loop, self._thread, home, self._own, self._agent, self._warn)
+        self._folders = Folders(
+            self._loop, self._thread, home, self._own, self._agent, self._warn, self._oom.look
+        )
         return f"each process has a cgroup below {home.path}"
 
     def mark(self, key: RunKey) -> dict[str, str]:

@@ -29,7 +29,9 @@ def test_a_run_that_has_ended_is_forgotten_with_its_cgroup(tmp_path: Path) -> No
         Path(home.of_run(key)).mkdir(parents=True)
     warnings: list[str] = []
     loop = Loop(time.monotonic)
-    folders = Folders(loop, TreeThread(loop, warnings.append), home, frozenset(), "us", warnings.append)
+    folders = Folders(
+        loop, TreeThread(loop, warnings.append), home, frozenset(), "us", warnings.append, lambda: None
+    )
     assert len(folders.paths("p")) == 2
     folders.ended(("p", 2))
     turn_until(loop, lambda: not folders.paths("p"))

@@ -53,6 +53,13 @@ def grove(tmp_path: Path) -> Iterator[Grove]:
     grove.fell()
 
 
+def running(agent: RealAgent, name: str = "p") -> int:
+    """The pid of a program, which is never 0: that would mean the tests themselves."""
+    pid = agent.wait_state(name, "RUNNING")["pid"]
+    assert pid
+    return pid
+
+
 def run_folders(agent: RealAgent) -> list[str]:
     return [path.name for path in folders_of(agent_mark(str(agent.state_dir / "run")))[1:]]
 
@@ -105,7 +112,7 @@ def test_who_is_killed_itself_takes_all_along(grove: Grove, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_who_relies_on_being_left_alone_says_so(grove: Grove, way: str) -> None:
     with grove.agent(way, "obeys", "setsid", "child", options="stoptree=false") as agent:
-        leader = agent.row("p")["pid"]
+        leader = running(agent)
         pids = grove.planted(3)
         agent.operate("stop", "p")
         assert [pid for pid in pids if not alive(pid)] == [leader]
@@ -115,7 +122,7 @@ def test_who_relies_on_being_left_alone_says_so(grove: Grove, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_death_leaves_descendants_alone_and_the_next_stop_does_not(grove: Grove, way: str) -> None:
     with grove.agent(way, "obeys", "setsid+orphan") as agent:
-        leader = agent.row("p")["pid"]
+        leader = running(agent)
         pids = grove.planted(2)
         if "true" in way:
             wait_placed(agent, 2)
@@ -141,7 +148,7 @@ def test_a_restart_begins_when_the_old_tree_is_gone(grove: Grove, way: str) -> N
 @pytest.mark.parametrize("way", WAYS)
 def test_a_new_supervisor_finishes_the_stop(grove: Grove, way: str) -> None:
     with grove.agent(way, "obeys", "setsid+ignores", "orphan+ignores", options="stopwaitsecs=3") as agent:
-        leader = agent.row("p")["pid"]
+        leader = running(agent)
         pids = grove.planted(3)
         agent.operate("stop", "p", wait=False)
         wait_for(lambda: not alive(leader), what="the end of the leader")
@@ -185,7 +192,7 @@ def test_an_agent_that_ends_leaves_nobody_behind(grove: Grove, way: str) -> None
 @needs_cgroups
 def test_a_cgroup_goes_with_the_last_that_lives_in_it(grove: Grove) -> None:
     with grove.agent("cgroups=true", "obeys", "setsid+orphan", options="autorestart=false") as agent:
-        leader = agent.row("p")["pid"]
+        leader = running(agent)
         pids = grove.planted(2)
         wait_placed(agent, 2)
         os.kill(leader, signal.SIGTERM)
@@ -218,7 +225,7 @@ def wait_placed_any(agent: RealAgent) -> None:
 def test_trees_are_shown_as_they_stand(grove: Grove, way: str) -> None:
     with grove.agent(way, "obeys", "child", "setsid+orphan", options="directory=/") as agent:
         pids = grove.planted(3)
-        leader = agent.row("p")["pid"]
+        leader = running(agent)
         (row,) = agent.ask("tree", terms=["p"])["processes"]
         assert row["tree_size"] == 3
         first, *others = row["tree"]
@@ -262,7 +269,7 @@ def test_who_dies_for_want_of_memory_is_told_so(tmp_path: Path) -> None:
     try:
         with agent:
             assert agent.keeper is not None
-            eater, victim = agent.row("eater")["pid"], agent.row("victim")["pid"]
+            eater, victim = running(agent, "eater"), running(agent, "victim")
             os.kill(victim, signal.SIGKILL)
             row = agent.wait_state("victim", "EXITED")
             assert row["reason"] == "exited: terminated by SIGKILL; not expected", (
