@@ -19,7 +19,7 @@ class PlantedTrees:
         self.replies: list[Callable[[], None]] = []
         self.waiting: list[tuple[str, TreeEnded]] = []
 
-    def spawned(self, key: RunKey, pid: int, started_monotonic: float) -> None:
+    def spawned(self, key: RunKey, pid: int, started_monotonic: float, is_new: bool = True) -> None:
         self.living[key] = pid
 
     def ended(self, key: RunKey, is_stop: bool) -> bool:

@@ -136,7 +136,8 @@ class Children:
             child = item.child
             self._read(child.process, child.run, item.fds)
             if child.status is None:
-                self._trees.spawned((child.process, child.run), child.pid, child.started_monotonic)
+                key = (child.process, child.run)
+                self._trees.spawned(key, child.pid, child.started_monotonic, is_new=False)
             if child.process in self._roster and child.run >= self._roster[child.process].process.run:
                 earlier = current.get(child.process)
                 current[child.process] = item

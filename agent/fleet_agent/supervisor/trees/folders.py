@@ -42,6 +42,7 @@ class Folders:
         self._on_batch = on_batch
         self._alarm: Alarm | None = None
         self._waiting: dict[int, Leader] = {}
+        self._is_everywhere = False
         self._left: set[StemKey] = set()
         self._lingering: dict[StemKey, int] = {}
         # Those of an earlier supervisor are removed with the first batch, save of what is found to live.
@@ -52,9 +53,10 @@ class Folders:
         self.placed: set[RunKey] = set()
         """Living or stopping runs of which every descendant is known to be in its cgroup."""
 
-    def spawned(self, pid: int, leader: Leader) -> None:
-        """A run lives: move it soon."""
+    def spawned(self, pid: int, leader: Leader, is_new: bool) -> None:
+        """A run lives: move it soon. One that is not new may have descendants anywhere."""
         self._waiting[pid] = leader
+        self._is_everywhere |= not is_new
         if self._old:
             self._old.discard((cgroups.stem_of(leader.key[0]), leader.key[1]))
         self._plan()
@@ -93,11 +95,13 @@ class Folders:
     def _place(self) -> None:
         home, agent, own = self._home, self._agent, self._own
         leaders, self._waiting = self._waiting, {}
+        is_everywhere, self._is_everywhere = self._is_everywhere, False
         left, self._left, self._old = self._left | self._old, set(), set()
 
         def work() -> tuple[Placed, set[StemKey]]:
             self._on_batch()
-            placed = place(home, leaders, own, agent) if leaders else Placed(frozenset())
+            nothing = Placed(frozenset(), frozenset())
+            placed = place(home, leaders, own, agent, is_everywhere) if leaders else nothing
             return placed, {run for run in left if not cgroups.remove(home.folder(*run))}
 
         def done(result: tuple[Placed, set[StemKey]] | None) -> None:
@@ -121,7 +125,7 @@ class Folders:
             self._runs.setdefault(cgroups.stem_of(key[0]), set()).add(key[1])
         # One that has ended meanwhile is not told of again.
         self.placed |= {
-            key for key in placed.runs & asked if (cgroups.stem_of(key[0]), key[1]) not in self._left
+            key for key in placed.whole & asked if (cgroups.stem_of(key[0]), key[1]) not in self._left
         }
 
     def _linger(self, run: StemKey) -> None:

@@ -67,14 +67,14 @@ class Trees:
         """What a run is to find in its environment, so that its descendants are known."""
         return {procfs.MARK_VARIABLE: run_mark(self._agent, key)}
 
-    def spawned(self, key: RunKey, pid: int, started_monotonic: float) -> None:
-        """A run lives."""
+    def spawned(self, key: RunKey, pid: int, started_monotonic: float, is_new: bool = True) -> None:
+        """A run lives; one that is not new was started before this supervisor, perhaps by another agent."""
         boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
         leader = Leader(key, procfs.ticks_of(started_monotonic, time.monotonic(), boottime))
         self._leaders[key] = pid, leader
         self._living.add(key)
         if self._folders is not None:
-            self._folders.spawned(pid, leader)
+            self._folders.spawned(pid, leader, is_new)
 
     def ended(self, key: RunKey, is_stop: bool) -> bool:
         """The first process of a run has ended; whether, within a stop, descendants are or may be left."""
