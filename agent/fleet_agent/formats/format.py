@@ -12,6 +12,9 @@ from fleet_api.version import VERSION
 
 State = dict[str, Any]
 
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a file comes to that was torn, or that nobody of a known version wrote."""
+
 
 class UnknownVersion(ValueError):
     """State in a format that this version of the program cannot read, or cannot write."""

@@ -12,6 +12,7 @@ from binascii import crc32
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from fleet_agent.formats.format import DAMAGE
 from fleet_agent.formats.held import RUN_RECORD
 from fleet_agent.keeper import fifos
 from fleet_agent.link.messages import Child
@@ -19,6 +20,7 @@ from fleet_agent.link.messages import Child
 T = TypeVar("T", str, int)
 
 _NAME_BYTES = 120
+_MAX_BYTES = 1024 * 1024
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -201,10 +203,12 @@ class RunRecords:
                 continue
             stem = name.removesuffix(".json")
             try:
-                with open(path, "rb") as file:
-                    state = RUN_RECORD.load(json.loads(file.read()))
+                # A FIFO that nobody writes, or gigabytes, must not hold us.
+                fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                with open(fd, "rb") as file:
+                    state = RUN_RECORD.load(json.loads(file.read(_MAX_BYTES)))
                 runs[stem] = Run.from_state(state, stem, self._fifo_folder)
-            except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            except (OSError, *DAMAGE) as error:
                 os.rename(path, path + ".bad")
                 problems.append(f"{path} is no run record ({error!r}); it is now {path}.bad")
         for stem, streams in fifos.found(self._fifo_folder).items():

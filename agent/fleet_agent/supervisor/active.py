@@ -11,10 +11,12 @@ from fleet_agent.config import stored
 from fleet_agent.config.load import load
 from fleet_agent.config.settings import AgentConfig
 from fleet_agent.core.model import GroupSpec, LogSpec, ProcessSpec
-from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.format import DAMAGE, State, UnknownVersion
 from fleet_agent.formats.table import ACTIVE
+from fleet_agent.supervisor.whole_file import read_ours, set_aside
 
 PRIVATE = 0o600
+MAX_BYTES = 64 * 1024 * 1024
 
 
 class ConfigurationBroken(Exception):
@@ -68,15 +70,18 @@ class ActiveConfig:
 
     def _kept(self) -> AgentConfig | None:
         try:
-            with open(self._active, encoding="ascii") as file:
-                state = json.load(file)
+            state = json.loads(read_ours(self._active, MAX_BYTES))
             config = stored.from_state(ACTIVE.load(state))
             self.version = ACTIVE.going_on(state[ACTIVE.key])
             return config
         except UnknownVersion as error:
             print(f"fleet-agent: {self._active}: {error}", file=sys.stderr)  # noqa: T201
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:
+            return None
+        except (OSError, *DAMAGE):
+            words = f"fleet-agent: {self._active} is damaged; {set_aside(self._active)}"
+            print(words, file=sys.stderr)  # noqa: T201
             return None
 
     def _keep(self, config: AgentConfig) -> None:

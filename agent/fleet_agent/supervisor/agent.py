@@ -300,7 +300,7 @@ class Agent:
             self._roster, results, self._desires, clock, self._watching.position, self._refuse_changes
         )
         epochs = Epochs(os.path.join(self._paths.state, "epochs.json"))
-        for unreadable in (journal.unreadable, results.unreadable, epochs.unreadable):
+        for unreadable in (results.unreadable, epochs.unreadable):
             if unreadable:
                 self._warn(f"{unreadable}; what it told is not known here")
         writers = {

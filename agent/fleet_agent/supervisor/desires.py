@@ -13,17 +13,15 @@ programs harms more than a program that somebody must stop again.
 
 import contextlib
 import json
-import os
-import stat
 from collections import deque
 from collections.abc import Callable, Mapping
 
 from fleet_agent.core.desires import Desire
-from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.format import DAMAGE, State, UnknownVersion
 from fleet_agent.formats.table import DESIRES
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.troubles import Report
-from fleet_agent.supervisor.whole_file import write_whole
+from fleet_agent.supervisor.whole_file import read_ours, set_aside, write_whole
 
 MAX_DESIRES = 10_000
 MAX_BYTES = 32 * 1024 * 1024
@@ -37,8 +35,6 @@ Done = Callable[[str], None]
 
 Aside = Callable[[Callable[[], None], Callable[[OSError | None], None]], None]
 """Runs what may wait for a disk, and then has the loop call the second with its error or None."""
-
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 PATIENCE_SECONDS = 2.0
 """So long a verb waits for the disk: a stop that an operator needs now is not held up by a stalled one."""
@@ -57,7 +53,6 @@ class Desires:
         trouble: Report,
     ) -> None:
         self._path = path
-        self._version = DESIRES.version
         self._loop = loop
         self._aside = aside
         self._is_configured = is_configured
@@ -183,7 +178,7 @@ def read(path: str, report: Callable[[str], None]) -> tuple[dict[str, Desire], b
     A damaged file is set aside, and told.
     """
     try:
-        data = _read_ours(path)
+        data = read_ours(path, MAX_BYTES)
     except FileNotFoundError:
         return {}, True, DESIRES.version
     except (OSError, ValueError) as error:
@@ -195,24 +190,10 @@ def read(path: str, report: Callable[[str], None]) -> tuple[dict[str, Desire], b
     except UnknownVersion as error:
         _set_aside(path, str(error), 0, report)
         return {}, False, DESIRES.version
-    except _DAMAGE:
+    except DAMAGE:
         kept = _salvage(data)
         _set_aside(path, "it is damaged", len(kept), report)
         return kept, False, DESIRES.version
-
-
-def _read_ours(path: str) -> bytes:
-    """Raises: OSError; ValueError for what is no file of ours."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(fd, "rb") as file:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("it is no file")
-        if found.st_uid not in (0, os.geteuid()):
-            raise ValueError(f"it belongs to uid {found.st_uid}")
-        if found.st_size > MAX_BYTES:
-            raise ValueError(f"it has {found.st_size} bytes; at most {MAX_BYTES} are read")
-        return file.read()
 
 
 def _salvage(data: bytes) -> dict[str, Desire]:
@@ -220,7 +201,7 @@ def _salvage(data: bytes) -> dict[str, Desire]:
     first, *lines = data.split(b"\n")
     kept: dict[str, Desire] = {}
     for line in lines:
-        with contextlib.suppress(*_DAMAGE):
+        with contextlib.suppress(*DAMAGE):
             state = json.loads(first + line.removesuffix(b",") + b"}}")
             kept |= from_state(DESIRES.load(state))
     return kept
@@ -228,10 +209,4 @@ def _salvage(data: bytes) -> dict[str, Desire]:
 
 def _set_aside(path: str, why: str, kept: int, report: Callable[[str], None]) -> None:
     words = f"what operators stopped or disabled cannot {'all ' if kept else ''}be read from {path}: {why}"
-    aside = f"{path}.bad"
-    try:
-        os.rename(path, aside)
-        words += f"; it is now {aside}"
-    except OSError as error:
-        words += f"; it cannot be set aside: {error.strerror}"
-    report(f"{words}; {kept} wishes are known, all else is started as configured")
+    report(f"{words}; {set_aside(path)}; {kept} wishes are known, all else is started as configured")

@@ -6,9 +6,11 @@ from typing import Any
 
 from fleet_api.errors import BadRequest, Conflict, Unavailable
 
-from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.format import DAMAGE, State, UnknownVersion
 from fleet_agent.formats.table import EPOCHS
-from fleet_agent.supervisor.whole_file import write_whole
+from fleet_agent.supervisor.whole_file import read_ours, set_aside, write_whole
+
+MAX_BYTES = 1024 * 1024
 
 
 class Epochs:
@@ -21,14 +23,15 @@ class Epochs:
         """Why what is kept is of no use, in words."""
         self._newest: dict[str, int] = {}
         try:
-            with open(path, encoding="utf-8") as file:
-                state = json.load(file)
+            state = json.loads(read_ours(path, MAX_BYTES))
             self._newest = from_state(EPOCHS.load(state))
             self.version = EPOCHS.going_on(state[EPOCHS.key])
         except UnknownVersion as error:
             self.unreadable = str(error)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except FileNotFoundError:
             pass
+        except (OSError, *DAMAGE):
+            self.unreadable = f"{path} is damaged; {set_aside(path)}"
 
     def check(self, fleet_id: str, epoch: Any) -> None:
         """Let a change of this epoch pass, and none of an older one from now on; 0 claims no epoch.

@@ -18,6 +18,7 @@ from fleet_api.errors import BadRequest, Conflict, Denied, FleetError
 
 from fleet_agent.config.settings import FleetSettings
 from fleet_agent.core.describe import exit_text
+from fleet_agent.formats.format import DAMAGE
 from fleet_agent.formats.table import PORT
 from fleet_agent.link.channel import Channel
 from fleet_agent.link.messages import GatewayEnded, StartGateway
@@ -26,8 +27,9 @@ from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.sessions import Handler, Session
 from fleet_agent.supervisor.troubles import Report
 from fleet_agent.supervisor.wait_status import exit_of
-from fleet_agent.supervisor.whole_file import write_whole
+from fleet_agent.supervisor.whole_file import read_ours, write_whole
 
+MAX_PORT_BYTES = 4096
 GATEWAY_ACTOR = "gateway"
 MIN_LIFE_SECONDS = 10.0
 MIN_PAUSE_SECONDS = 0.1
@@ -294,10 +296,10 @@ class Gateways:
 
     def _kept_port(self) -> int:
         try:
-            with open(self._port_file, encoding="ascii") as file:
-                return int(PORT.load(json.load(file))["port"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            port = int(PORT.load(json.loads(read_ours(self._port_file, MAX_PORT_BYTES)))["port"])
+        except (OSError, *DAMAGE):
             return 0
+        return port if 0 < port < 65536 else 0
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -25,10 +25,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, cast
 
 from fleet_agent.core.model import Process
-from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.format import DAMAGE, State, UnknownVersion
 from fleet_agent.formats.table import JOURNAL
 from fleet_agent.supervisor.journal_file import (
-    DAMAGE,
     Line,
     Restored,
     entries,
@@ -130,6 +129,7 @@ class Journal:
             if not restored.is_this_boot and not restored.has_left:
                 loss = loss or "the host went down while the agent ran"
             return restored._replace(loss=loss or restored.loss)
+        self.unreadable = loss
         return None
 
     def begin(

@@ -12,11 +12,12 @@ from typing import NamedTuple
 from fleet_agent.core.model import Process
 from fleet_agent.formats.format import State
 from fleet_agent.formats.table import JOURNAL
+from fleet_agent.supervisor.whole_file import open_ours
 
 Line = State | list[State]
 
-DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What reading something comes to that no supervisor wrote."""
+MAX_BYTES = 64 * 1024 * 1024
+"""No file of the journal grows so large."""
 
 # How a line of changes looks; `"` does not stand like this inside of a text.
 _FIRST = b'[{"n":'
@@ -77,7 +78,7 @@ def version_of(path: str) -> object:
 
     Raises: OSError, or one of DAMAGE.
     """
-    with open(path, "rb") as file:
+    with open_ours(path, MAX_BYTES) as file:
         return json.loads(file.readline())[JOURNAL.key]
 
 
@@ -96,7 +97,7 @@ def lines(path: str, after: int = 0, torn: list[str] | None = None) -> Iterator[
     What follows a torn line is passed over, which `torn` is told.
     """
     version: int | None = None
-    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+    with contextlib.suppress(FileNotFoundError), open_ours(path, MAX_BYTES) as file:
         for text in file:
             if ends_by(text, after):
                 continue

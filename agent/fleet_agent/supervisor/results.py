@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from fleet_agent.core.model import Now
-from fleet_agent.formats.format import State, UnknownVersion
+from fleet_agent.formats.format import DAMAGE, State, UnknownVersion
 from fleet_agent.formats.table import RESULTS
+from fleet_agent.supervisor.whole_file import open_ours, set_aside
 
 MAX_RESULTS = 10_000
 MAX_AGE_SECONDS = 86_400.0
+MAX_FILE_BYTES = 1024 * 1024 * 1024
 MAX_BYTES = 16 * 1024 * 1024
 """Of the texts in memory: an operation on a thousand processes has a long one."""
 
@@ -52,13 +54,18 @@ class Results:
         self.unreadable = ""
         """Why what an earlier supervisor wrote is of no use, in words."""
         try:
-            self.version = RESULTS.going_on(version_of(path))
+            found = version_of(path)
+            self.version = RESULTS.going_on(found)
             for entry in entries(path):
                 # What nobody of this version wrote is passed over.
-                with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                with contextlib.suppress(*DAMAGE):
                     self._take(entry, now)
+            if found is None and not self._known and os.path.exists(path):
+                raise ValueError("it tells nothing")
         except UnknownVersion as error:
             self.unreadable = str(error)
+        except (OSError, *DAMAGE):
+            self.unreadable = f"{path} is damaged; {set_aside(path)}"
         self._forget(now)
         self._write(None)
 
@@ -212,7 +219,7 @@ def _made_at(known: Known, now: Now) -> float:
 
 def version_of(path: str) -> object:
     """What the first line tells."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path, "rb") as file:
+    with contextlib.suppress(OSError, *DAMAGE), open_ours(path, MAX_FILE_BYTES) as file:
         return json.loads(file.readline())[RESULTS.key]
     return None
 
@@ -223,9 +230,9 @@ def entries(path: str) -> Iterator[State]:
     Raises: UnknownVersion.
     """
     version: int | None = None
-    with contextlib.suppress(OSError), open(path, "rb") as file:
+    with contextlib.suppress(FileNotFoundError), open_ours(path, MAX_FILE_BYTES) as file:
         for line in file:
-            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+            with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError, RecursionError):
                 entry = json.loads(line)
                 if not isinstance(entry, dict):
                     continue

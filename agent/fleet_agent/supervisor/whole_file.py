@@ -1,7 +1,9 @@
-"""Small files that nobody ever reads half-written. Called for epochs, endpoint, port and pid."""
+"""Small files that nobody ever reads half-written, and reading with care what stands in their place."""
 
 import contextlib
 import os
+import stat
+from typing import BinaryIO
 
 
 def write_whole(path: str, text: str, is_lasting: bool = False) -> None:
@@ -29,6 +31,42 @@ def write_whole(path: str, text: str, is_lasting: bool = False) -> None:
     os.rename(draft, path)
     if is_lasting:
         sync_folder(os.path.dirname(path) or ".")
+
+
+def open_ours(path: str, max_bytes: int) -> BinaryIO:
+    """Open a file to read it, if it is one that an agent may have written: it waits for nobody.
+
+    Raises: OSError; ValueError for what is no file, belongs to somebody else, or is too large.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(fd)
+    problem = ""
+    if not stat.S_ISREG(found.st_mode):
+        problem = "it is no file"
+    elif found.st_uid not in (0, os.geteuid()):
+        problem = f"it belongs to uid {found.st_uid}"
+    elif found.st_size > max_bytes:
+        problem = f"it has {found.st_size} bytes; at most {max_bytes} are read"
+    if problem:
+        os.close(fd)
+        raise ValueError(problem)
+    return open(fd, "rb")
+
+
+def read_ours(path: str, max_bytes: int) -> bytes:
+    """All of such a file. Raises: as `open_ours`."""
+    with open_ours(path, max_bytes) as file:
+        return file.read()
+
+
+def set_aside(path: str) -> str:
+    """Keep a damaged file for whoever wants to look at it, out of the way; what became of it, in words."""
+    aside = f"{path}.bad"
+    try:
+        os.rename(path, aside)
+    except OSError as error:
+        return f"it cannot be set aside: {error.strerror}"
+    return f"it is now {aside}"
 
 
 def remove_whole(path: str) -> None:

@@ -22,8 +22,11 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fleet_agent.formats.format import UnknownVersion
+from fleet_agent.formats.format import DAMAGE, UnknownVersion
 from fleet_agent.formats.table import SIDECAR
+from fleet_agent.supervisor.whole_file import read_ours
+
+MAX_BYTES = 16 * 1024 * 1024
 
 
 class Segment(NamedTuple):
@@ -113,10 +116,10 @@ class Sidecars:
 
     def _going_on(self) -> int:
         """The format of the records that are there, to be told by any of them."""
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, StopIteration):
+        with contextlib.suppress(OSError, StopIteration, *DAMAGE):
             name = next(name for name in os.listdir(self.folder) if name.endswith(".json"))
-            with open(os.path.join(self.folder, name), "rb") as file:
-                return SIDECAR.going_on(json.loads(file.read())[SIDECAR.key])
+            data = read_ours(os.path.join(self.folder, name), MAX_BYTES)
+            return SIDECAR.going_on(json.loads(data)[SIDECAR.key])
         return SIDECAR.version
 
     def path_of(self, log_path: str) -> str:
@@ -130,8 +133,8 @@ class Sidecars:
         Raises: OSError when there is no descriptor left to read it with: it may well be there.
         """
         try:
-            with open(self.path_of(log_path), "rb") as file:
-                record = Record.from_state(SIDECAR.load(json.loads(file.read())))
+            data = read_ours(self.path_of(log_path), MAX_BYTES)
+            record = Record.from_state(SIDECAR.load(json.loads(data)))
         except UnknownVersion as error:
             self._tell(f"{self.path_of(log_path)}: {error}; positions in {log_path} begin anew")
             return None
@@ -139,7 +142,8 @@ class Sidecars:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise
             return None
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except DAMAGE:
+            self._tell(f"{self.path_of(log_path)} is damaged; positions in {log_path} begin anew")
             return None
         return record if record.path == log_path else None
 
