@@ -58,11 +58,13 @@ def read(folder: Path) -> list[Record]:
         data = path.read_bytes()
         if len(data) < _LAYOUT.size:
             continue
-        pid, ticks, out, err, terms, _, intent, value, failed, first, last = _LAYOUT.unpack_from(data)
+        pid, ticks = _LAYOUT.unpack_from(data)[:2]
         if not pid:
             continue
         process, _, number = path.name.rpartition(".")
         found = procfs.stat(pid)
+        # Only now: what has ended has written its last word.
+        _, _, out, err, terms, _, intent, value, failed, first, last = _LAYOUT.unpack(path.read_bytes())
         records.append(
             Record(
                 process,
