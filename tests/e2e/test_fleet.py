@@ -75,6 +75,21 @@ def states(fleet: RealFleet, name: str) -> dict[str, str]:
 # ---------------------------------------------------------------- seeing
 
 
+def test_what_programs_have_started_on_every_host(shared: RealFleet) -> None:
+    done = shared.ctl("status", "--tree", "web", "idle", "--all-hosts", "-o", "json")
+    assert done.code == 3, "idle is stopped"
+    for host, known in rows(shared).items():
+        idle, web = sorted(done.host(host)["processes"], key=lambda row: str(row["name"]))
+        assert "tree" not in idle
+        (member,) = web["tree"]
+        assert member["pid"] == web["pid"] == known["web:web"]["pid"]
+        assert "exits_after" in member["command"]
+        assert member["memory_bytes"] > 1_000_000
+    shown = shared.ctl("status", "--tree", "web", "-H", "web1,db1").lines
+    assert [line for line in shown if line.endswith(":")] == ["db1:", "web1:"]
+    assert sum("exits_after" in line for line in shown) == 2
+
+
 def test_the_whole_fleet_folded(shared: RealFleet) -> None:
     done = shared.ctl("status", "--all-hosts")
     assert done.code == 3
