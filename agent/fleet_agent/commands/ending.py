@@ -4,6 +4,8 @@ They tell the keeper by a signal, which it heeds even when its supervisor is stu
 ended. Called by `main`, and by the unit and the init script.
 """
 
+import contextlib
+import json
 import os
 import select
 import signal
@@ -15,7 +17,7 @@ from fleet_api.paths import agent_paths
 
 from fleet_agent.commands.run import parse
 from fleet_agent.host.going_down import ask_host, is_going_down
-from fleet_agent.keeper.folders import keeper_of
+from fleet_agent.keeper.folders import FOLDERS, keeper_of
 
 USAGE = """\
 usage: fleet-agent stop|detach|leave [--state-dir DIR]
@@ -26,10 +28,10 @@ usage: fleet-agent stop|detach|leave [--state-dir DIR]
 
 Each waits until the agent has ended.
 
-exit codes: 0 no agent runs here (any more), 1 it could not be told, 2 bad use
+exit codes: 0 no agent runs here (any more), 1 not done, the reason is told, 2 bad use
 """
 DONE = 0
-NOT_TOLD = 1
+NOT_DONE = 1
 BAD_USE = 2
 INTERRUPTED = 130
 
@@ -46,13 +48,13 @@ def run(how: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         keeper = keeper_of(paths)
     except FleetError as error:
         sys.stderr.write(f"fleet-agent: {error.message} ({error.hint})\n")
-        return BAD_USE if isinstance(error, BadRequest) else NOT_TOLD
+        return BAD_USE if isinstance(error, BadRequest) else NOT_DONE
     if keeper is None:
         sys.stdout.write(f"no agent runs with the state folder {paths.state}\n")
         return DONE
     pid, pidfd = keeper
     try:
-        return _end(how, pid, pidfd, environ)
+        return _end(how, pid, pidfd, paths.runtime, environ)
     except KeyboardInterrupt:
         sys.stderr.write(f"fleet-agent {how}: no longer waits; the agent (pid {pid}) goes on ending\n")
         return INTERRUPTED
@@ -60,7 +62,7 @@ def run(how: str, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         os.close(pidfd)
 
 
-def _end(how: str, pid: int, pidfd: int, environ: Mapping[str, str]) -> int:
+def _end(how: str, pid: int, pidfd: int, runtime: str, environ: Mapping[str, str]) -> int:
     reason = ""
     if how == "leave":
         reason = is_going_down(environ, os.path.isdir("/run/systemd/system"), ask_host)
@@ -69,16 +71,32 @@ def _end(how: str, pid: int, pidfd: int, environ: Mapping[str, str]) -> int:
     if how == "stop":
         sys.stdout.write(f"stopping everything in order{', since ' + reason if reason else ''}\n")
         sys.stdout.flush()
-    try:
+    with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        pass
-    except PermissionError:
-        sys.stderr.write(
-            f"fleet-agent {how}: the agent (pid {pid}) is not ours to end (ask as root or as its user)\n"
-        )
-        return NOT_TOLD
     select.select([pidfd], [], [])
+    if how == "stop" and _has_runs(runtime):
+        sys.stderr.write(
+            f"fleet-agent: the agent (pid {pid}) has ended before everything was stopped"
+            " (fleet-agent run finds what is left)\n"
+        )
+        return NOT_DONE
     done = "everything is stopped" if how == "stop" else "detached, the programs run on"
     sys.stdout.write(f"{done}; the agent (pid {pid}) has ended\n")
     return DONE
+
+
+def _has_runs(runtime: str) -> bool:
+    """Whether an agent that has ended left runs on record that have not."""
+    folder = os.path.join(runtime, FOLDERS[1])
+    try:
+        records = [os.path.join(folder, name) for name in os.listdir(folder)]
+    except FileNotFoundError:
+        return False
+    for path in records:
+        try:
+            with open(path, encoding="utf-8") as file:
+                if json.load(file).get("status") is None:
+                    return True
+        except (OSError, ValueError, AttributeError):
+            continue
+    return False

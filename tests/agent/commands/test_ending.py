@@ -77,6 +77,22 @@ def test_stop_ends_the_programs_and_a_second_stop_finds_nothing(tmp_path: Path) 
         assert "no agent runs with the state folder" in end(agent, "leave")
 
 
+def test_an_agent_that_is_killed_while_it_stops_has_not_stopped_everything(tmp_path: Path) -> None:
+    text = f"[program:a]\ncommand={program('ignores_term')}\nstopwaitsecs=600\nstdout_logfile=NONE\n"
+    with RealAgent(tmp_path, text) as agent:
+        assert agent.keeper is not None
+        pid = agent.wait_state("a", "RUNNING")["pid"]
+        argv = [*AGENT, "stop", "--state-dir", str(agent.state_dir)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stop:
+            agent.wait_state("a", "STOPPING")
+            agent.keeper.kill()
+            _, said = stop.communicate(timeout=20)
+        assert stop.returncode == 1
+        assert "before everything was stopped" in said
+        assert alive(pid)
+        os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="systemd is asked on this host, no runlevel")
 def test_leave_detaches_unless_the_host_goes_down(tmp_path: Path) -> None:
     with RealAgent(tmp_path, one_writer(tmp_path)) as agent:
