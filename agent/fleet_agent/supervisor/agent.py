@@ -244,6 +244,7 @@ class Agent:
             self._loop.waker(self._take_log_results),
             self._world.new_id,
             self._troubles.note,
+            soon=self._loop.soon,
         )
         # Where the activity log may not be able to tell.
         self._troubles.said.update((stalls.KIND, daemon.logfile))

@@ -40,6 +40,8 @@ MAX_CHANGES_BYTES = 4 * 1024 * 1024
 
 BEHIND = ".behind"
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 
 class Change(NamedTuple):
     """One numbered change of one process."""
@@ -307,7 +309,7 @@ class Journal:
 
 
 def _encode(line: Line) -> bytes:
-    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
+    return _ENCODER.encode(line).encode("ascii") + b"\n"
 
 
 def _write_all(fd: int, data: bytes) -> None:

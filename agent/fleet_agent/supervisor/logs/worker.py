@@ -46,8 +46,12 @@ def _no_crash(_step: str) -> None:
     pass
 
 
+def _at_once(act: Callable[[], None]) -> None:
+    act()
+
+
 class LogWorker:
-    """Owns every log. All methods may be called from any thread and return at once, save `stop`."""
+    """Owns every log. All methods belong to one thread, the main loop's, and return at once, save `stop`."""
 
     def __init__(
         self,
@@ -57,16 +61,18 @@ class LogWorker:
         new_id: Callable[[], str],
         report: Callable[[str, str, str, int], None],
         crash_at: Callable[[str], None] = _no_crash,
+        soon: Callable[[Callable[[], None]], None] = _at_once,
     ) -> None:
         """`notify` is called in the log thread when `results` has something for the first time.
 
         `report(kind, subject, words, lost)` is called from any thread each time something cannot be done,
-        and without words once it can again.
+        and without words once it can again. `soon` runs what it is given before its caller sleeps.
         Raises: OSError when the in-flight journal cannot be made.
         """
         boot_id = _boot_id()
         self._journal = Journal(os.path.join(runtime_dir, "inflight"), boot_id, os.urandom(32))
         self._notify = notify
+        self._soon = soon
         self._commands: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._results: deque[Result] = deque()
         self._report = report
@@ -92,6 +98,7 @@ class LogWorker:
     def stop(self, seconds: float) -> bool:
         """Write what can be read now, and end; False when that took longer than `seconds`."""
         self._command(self._end)
+        self._reader.wake()
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
@@ -175,7 +182,8 @@ class LogWorker:
     def _command(self, act: Callable[..., None], *arguments: Any) -> None:
         self._commands.append((act, arguments))
         if len(self._commands) == 1:
-            self._reader.wake()
+            # Not for each command of a turn: the two threads would take turns at every step of both.
+            self._soon(self._reader.wake)
 
     # ------------------------------------------------------------ the thread
 

@@ -15,6 +15,9 @@ from fleet_agent.supervisor.trees.thread import TreeThread
 PLACE_SECONDS = 0.1
 """How long a run waits for others that are moved with it."""
 
+LATEST_SECONDS = 1.0
+"""How long at most, where others come all the time: each batch looks at all that is in no cgroup yet."""
+
 StemKey = tuple[str, int]
 """What the name of a cgroup tells: the stem of the process, and the run."""
 
@@ -41,6 +44,7 @@ class Folders:
         self._warn = warn
         self._on_batch = on_batch
         self._alarm: Alarm | None = None
+        self._began = self._asked = 0.0
         self._waiting: dict[int, Leader] = {}
         self._is_everywhere = False
         self._left: set[StemKey] = set()
@@ -89,8 +93,17 @@ class Folders:
         return [(stem, run) for run in sorted(self._runs.get(stem, ()))]
 
     def _plan(self) -> None:
+        self._asked = self._loop.now()
         if self._alarm is None:
-            self._alarm = self._loop.after(PLACE_SECONDS, self._place)
+            self._began = self._asked
+            self._alarm = self._loop.after(PLACE_SECONDS, self._place_when_quiet)
+
+    def _place_when_quiet(self) -> None:
+        due = min(self._asked + PLACE_SECONDS, self._began + LATEST_SECONDS)
+        if due > self._loop.now():
+            self._alarm = self._loop.at(due, self._place_when_quiet)
+        else:
+            self._place()
 
     def _place(self) -> None:
         home, agent, own = self._home, self._agent, self._own
