@@ -32,7 +32,7 @@ def test_a_clock_that_jumps_a_day_both_ways_changes_nothing(tmp_path: Path, shif
         f"[program:talk]\ncommand={program('lines', 'talk', 0, 0.005)}\n"
         f"stdout_logfile={tmp_path}/talk.log\nstdout_logfile_maxbytes=2KB\nstdout_logfile_backups=1000\n"
         f"[program:back]\ncommand={program('exits_after', 3600, 0)}\nstartsecs=0\nautorestart=true\n"
-        f"[program:fails]\ncommand={program('exits_after', 0, 1)}\nstartretries=2\nautostart=false\n"
+        f"[program:fails]\ncommand={program('exits_after', 0, 1)}\nstartretries=1\nautostart=false\n"
         f"[program:stubborn]\ncommand={program('ignores_term')}\nstartsecs=0\nstopwaitsecs=1\n"
         f"stdout_logfile={tmp_path}/stubborn.log\n"
     )
@@ -50,7 +50,7 @@ def test_a_clock_that_jumps_a_day_both_ways_changes_nothing(tmp_path: Path, shif
                 assert row["uptime"] is None or 0 <= row["uptime"] < 3600
             # Timers: a start that fails, a stop that is not obeyed.
             agent.operate("start", "fails", wait=False)
-            assert agent.wait_state("fails", "FATAL", 20)["failures"] == 3
+            assert agent.wait_state("fails", "FATAL", 20)["failures"] == 2
             if number == 0:
                 agent.operate("stop", "stubborn")
                 assert agent.row("stubborn")["exit"] == {"code": None, "signal": 9, "core": False}

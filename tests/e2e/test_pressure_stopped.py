@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ def config(folder: Path) -> str:
         stubborn=program("ignores_term"),
         talk=program("lines", "talk", 0, 0.005),
     )
+
+
+WEB = f"[program:web]\ncommand={program('exits_after', 3600, 0)}\nstartsecs=0\nautorestart=true\n"
 
 
 @contextmanager
@@ -76,27 +80,13 @@ def test_what_was_due_while_the_supervisor_was_stopped_is_done_after_it(tmp_path
         assert after["position"]["incarnation"] == before["position"]["incarnation"]
 
 
-def test_a_stopped_keeper_is_told_by_status_and_makes_up_for_it(tmp_path: Path) -> None:
-    with RealAgent(tmp_path, config(tmp_path)) as agent:
-        pid = agent.wait_state("back", "RUNNING")["pid"]
-        with stopped(agent.hello()["pid"]):
-            os.kill(pid, signal.SIGKILL)
-            (row,) = wait_for(lambda: agent.ask("status")["troubles"], what="the keeper's silence")
-            assert row["kind"] == "keeper"
-            assert "nothing can be started, signalled or restarted" in row["message"]
-        row = wait_for(lambda: agent.row("back"), lambda row: row["run"] == 2 and row["state"] == "RUNNING")
-        wait_for(lambda: agent.ask("status")["troubles"], lambda rows: rows == [], what="no trouble")
-        assert agent.activity().count("keeper has not answered") == 1
-        assert agent.activity().count("keeper works again") == 1
-
-
-def test_a_stopped_gateway_is_replaced_and_a_stopped_keeper_seen_by_the_controller(tmp_path: Path) -> None:
-    text = f"[program:web]\ncommand={program('exits_after', 3600, 0)}\nstartsecs=0\n"
-    with RealFleet(tmp_path, {"web1": text}, settings=IMPATIENT) as fleet:
+def test_a_stopped_keeper_is_told_by_everybody_and_makes_up_for_it(tmp_path: Path) -> None:
+    with RealFleet(tmp_path, {"web1": WEB}, settings=IMPATIENT) as fleet:
         agent = fleet.agents["web1"]
         fleet.wait_connected()
-        keeper = agent.hello()["pid"]
-        with stopped(keeper):
+        pid = agent.wait_state("web", "RUNNING")["pid"]
+        with stopped(agent.hello()["pid"]):
+            os.kill(pid, signal.SIGKILL)
             done = wait_for(
                 lambda: fleet.ctl("status", "-H", "web1", "-o", "json"),
                 lambda done: done.code == 4 and done.host("web1")["error"]["code"] == "KEEPER_NOT_ANSWERING",
@@ -104,14 +94,33 @@ def test_a_stopped_gateway_is_replaced_and_a_stopped_keeper_seen_by_the_controll
                 "the keeper's silence",
             )
             assert done.host("web1")["processes"][0]["state"] == "UNKNOWN"
+            (row,) = wait_for(lambda: agent.ask("status")["troubles"], what="the keeper's silence")
+            assert row["kind"] == "keeper"
+            assert "nothing can be started, signalled or restarted" in row["message"]
+        row = wait_for(lambda: agent.row("web"), lambda row: row["run"] == 2 and row["state"] == "RUNNING")
         fleet.wait_connected()
+        wait_for(lambda: agent.ask("status")["troubles"], lambda rows: rows == [], what="no trouble")
+        assert agent.activity().count("keeper has not answered") == 1
+        assert agent.activity().count("keeper works again") == 1
+
+
+def test_a_stopped_gateway_is_replaced(tmp_path: Path) -> None:
+    text = f"[fleet]\nlisten=127.0.0.1:0\ninsecure_plaintext=true\n{WEB}"
+    with RealAgent(tmp_path, text) as agent:
+        wait_for(lambda: _serves(agent), what="a gateway that serves")
         old = agent.hello()["gateway_pid"]
         os.kill(old, signal.SIGSTOP)
-        new = wait_for(
-            lambda: agent.hello()["gateway_pid"], lambda pid: pid not in {0, old}, 30, "another gateway"
-        )
-        assert not alive(old)
-        assert "gateway has not answered for" in agent.activity()
-        fleet.wait_connected()
-        assert fleet.ctl("status", "-H", "web1").code == 0
-        assert agent.hello()["gateway_pid"] == new
+        wait_for(lambda: agent.hello()["gateway_pid"], lambda pid: pid not in {0, old}, 30, "another gateway")
+        wait_for(lambda: not alive(old), what="the end of the old one")
+        assert agent.activity().count("gateway has not answered for") == 1
+        wait_for(lambda: agent.ask("status")["troubles"], lambda rows: rows == [], what="no trouble")
+        assert "gateway works again" in agent.activity()
+
+
+def _serves(agent: RealAgent) -> bool:
+    host, _, port = agent.hello()["grpc"].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True

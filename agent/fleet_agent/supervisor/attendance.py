@@ -11,6 +11,9 @@ from fleet_agent.supervisor.sessions import Session
 CALL_SECONDS = 10.0
 """From one call to the next, and the longest time that an answer may take."""
 
+START_SECONDS = 60.0
+"""In which a gateway has begun to answer, or never will."""
+
 _LATE_SECONDS = 1.0
 
 
@@ -25,6 +28,11 @@ class Attendance:
         self._called: float | None = None
         self._number = 0
         self._alarm: Alarm | None = None
+
+    def expect(self) -> None:
+        """A gateway was started: it is to open its stream."""
+        self.end()
+        self._alarm = self._loop.after(START_SECONDS, lambda: self._on_silence(START_SECONDS))
 
     def begin(self, session: Session, number: int) -> None:
         """Call the gateway by items of this stream from now on."""

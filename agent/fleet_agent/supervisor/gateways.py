@@ -217,6 +217,7 @@ class Gateways:
         with theirs:
             self._start(StartGateway(argv), [theirs.fileno(), self._port.fileno()])
         self._began = self._loop.now()
+        self._attendance.expect()
 
     def _on_session_end(self, session: Session) -> None:
         """The link to the gateway in use has ended: it leaves, or is replaced when it does not."""

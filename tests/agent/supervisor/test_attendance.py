@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from fakes.loop_turns import turn
-from fleet_agent.supervisor.attendance import CALL_SECONDS, Attendance
+from fleet_agent.supervisor.attendance import CALL_SECONDS, START_SECONDS, Attendance
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.sessions import Session
 
@@ -74,3 +74,20 @@ def test_one_that_has_gone_is_not_called() -> None:
     world.pass_time(10 * CALL_SECONDS)
     world.attendance.look()
     assert (world.calls, world.silences) == ([1], [])
+
+
+def test_one_that_never_opens_its_stream_is_noticed() -> None:
+    world = World()
+    world.attendance.expect()
+    world.pass_time(START_SECONDS)
+    assert world.silences == [START_SECONDS]
+
+
+def test_one_that_opens_it_in_time_is_called() -> None:
+    world = World()
+    world.attendance.expect()
+    world.attendance.begin(cast(Session, world), 7)
+    world.attendance.present(2)
+    world.pass_time(START_SECONDS)
+    assert world.silences == []
+    assert world.calls == [1, 2, 3]
