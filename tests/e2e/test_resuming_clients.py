@@ -6,13 +6,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
+import grpc
 import pytest
 from fakes.fleetctl import screen
-from fleet_api.v1 import agent_pb2, controller_pb2
+from fleet_api import channel, identity
+from fleet_api.identity import Role
+from fleet_api.v1 import agent_pb2, agent_pb2_grpc, controller_pb2, types_pb2
 from fleet_cli.answers import Bucket, Change, HostAnswer
 from fleet_cli.local import LocalAgent
 from real.agent import AGENT, RealAgent, program
@@ -269,3 +272,78 @@ def test_an_agent_that_is_away_for_longer_is_waited_for(tmp_path: Path) -> None:
         away, back = said_of_absence(far)
         assert away.endswith("; asking again <==")
         assert back == "==> back <=="
+
+
+class Watcher:
+    """Watches an agent over the network in a thread of its own, and goes on behind its last number."""
+
+    def __init__(self, fleet: RealFleet) -> None:
+        self.numbers: list[int] = []
+        self.gaps: list[str] = []
+        self.breaks = 0
+        self._address = fleet.agents[HOST].endpoint()["grpc"]
+        self._credentials = fleet.pki.operator.load()
+        self._name = identity.make(fleet.pki.fleet, Role.AGENT, HOST).dns_name
+        self._position = types_pb2.Position()
+        self._call: Any = None
+        self._is_over = False
+        self._thread = threading.Thread(target=self._go_on)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over = True
+        if self._call is not None:
+            self._call.cancel()
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        while not self._is_over:
+            with closing(
+                channel.open_blocking_channel(self._address, self._credentials, self._name)
+            ) as opened:
+                request = agent_pb2.WatchRequest()
+                if self._position.incarnation:
+                    request.after.CopyFrom(self._position)
+                self._call = agent_pb2_grpc.AgentServiceStub(opened).Watch(request)
+                with suppress(grpc.RpcError):
+                    for response in self._call:
+                        self._take(response)
+            self.breaks += 1
+            time.sleep(0.02)
+
+    def wait_for_more(self) -> None:
+        """Wait until another change is told."""
+        before = len(self.numbers)
+        wait_for(lambda: len(self.numbers), lambda count: count > before, 30, "it is told")
+
+    def _take(self, response: agent_pb2.WatchResponse) -> None:
+        if response.HasField("gap"):
+            self.gaps.append(response.gap.reason)
+        elif response.HasField("snapshot"):
+            self._position.CopyFrom(response.snapshot.position)
+        elif response.HasField("event"):
+            self._position.sequence = response.event.sequence
+            self.numbers.append(response.event.sequence)
+
+
+@pytest.mark.timeout(120)
+def test_a_watch_misses_and_repeats_no_change(tmp_path: Path) -> None:
+    config = f"[program:restless]\ncommand={program('exits_after', 0.05, 0)}\nstartsecs=0\nautorestart=true\n"
+    with RealFleet(tmp_path, {HOST: config}) as fleet, Watcher(fleet) as watcher:
+        agent = fleet.agents[HOST]
+        for replace in REPLACEMENTS:
+            agent.wait_up()
+            fleet.wait_connected()
+            watcher.wait_for_more()
+            replace(agent)
+        fleet.wait_connected()
+        last = agent.hello()["position"]["sequence"]
+        wait_for(lambda: watcher.numbers[-1], lambda number: number >= last, 30, "it is told to the end")
+        assert watcher.gaps == []
+        first = watcher.numbers[0]
+        assert watcher.numbers == list(range(first, first + len(watcher.numbers)))
+        assert watcher.breaks >= len(REPLACEMENTS)
+        assert "is read anew" not in fleet.controller.log.read_text()

@@ -22,11 +22,13 @@ from fleet_agent.formats.table import (
     PORT,
     RESULTS,
     SIDECAR,
+    UPGRADE,
 )
 from fleet_agent.supervisor import desires, epochs, results
 from fleet_agent.supervisor.journal_file import replay
 from fleet_agent.supervisor.logs import inflight
 from fleet_agent.supervisor.logs.sidecar import Record
+from fleet_agent.supervisor.upgrading import Upgrade
 
 TRIES = 6
 PAUSE_SECONDS = 0.05
@@ -64,6 +66,7 @@ class Trial:
         self._look(RESULTS, path, lambda: _look_at_results(path))
         self.read_whole(ACTIVE, os.path.join(folder, "active.json"), stored.from_state)
         self.read_whole(PORT, os.path.join(folder, "port"), lambda state: int(state["port"]))
+        self.read_whole(UPGRADE, os.path.join(folder, "upgrade.json"), Upgrade.from_state)
         in_flight = os.path.join(folder, "inflight")
         self._look(IN_FLIGHT, in_flight, lambda: _look_at_in_flight(in_flight))
 
