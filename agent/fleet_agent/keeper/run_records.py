@@ -210,7 +210,7 @@ class RunRecords:
                 runs[stem] = Run.from_state(state, stem, self._fifo_folder)
             except (OSError, *DAMAGE) as error:
                 os.rename(path, path + ".bad")
-                problems.append(f"{path} is no run record ({error!r}); it is now {path}.bad")
+                problems.append(f"{path} is no run record ({repr(error)[:120]}); it is now {path}.bad")
         for stem, streams in fifos.found(self._fifo_folder).items():
             known = from_stem(stem)
             if stem not in runs and known is not None:
