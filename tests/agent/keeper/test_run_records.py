@@ -137,3 +137,15 @@ def test_records_go_on_in_an_older_format(
     assert read.to_state() == run.to_state()
     path.write_text(json.dumps({**state, "version": 3}))
     assert "a run record is in format 3" in newest.load()[1][0]
+
+
+def test_half_a_record_takes_the_place_of_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = RunRecords(str(tmp_path), str(tmp_path))
+    run = Run("g:a", 1, "g%3Aa.1", ["stdin"], str(tmp_path))
+    records.write(run)
+    whole = (tmp_path / "g%3Aa.1.json").read_bytes()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:10]))
+    with pytest.raises(OSError, match="No space left"):
+        records.write(run)
+    assert (tmp_path / "g%3Aa.1.json").read_bytes() == whole

@@ -269,3 +269,19 @@ def test_reading_on_ends_where_a_file_is_damaged(tmp_path: Path, damage: bytes) 
     found = journal.since(0)
     assert found is not None
     assert [change.sequence for change in found] == [1, 2, 3]
+
+
+def test_a_disk_that_stays_full_costs_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(str(tmp_path), "boot-1", lambda _: None)
+    journal.begin("inc", 0, {"web:web": Process()})
+
+    def full(_fd: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch:
+        patch.setattr("fleet_agent.supervisor.journal.os.write", full)
+        journal.append([a_change(1)], dict)
+        for _ in range(20):
+            journal.catch_up({})
+    assert len(os.listdir("/proc/self/fd")) == len(before)

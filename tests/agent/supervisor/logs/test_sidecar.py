@@ -1,5 +1,6 @@
 """Positions in a log are found again after kills, rotations and strangers."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -77,3 +78,16 @@ def test_a_file_that_others_rotated() -> None:
 
 def test_a_file_that_others_replaced_has_no_known_position() -> None:
     assert reconcile(RECORD, (8, 5), None, 3) == (None, "replaced")
+
+
+def test_without_a_descriptor_to_read_it_with_a_record_is_not_taken_for_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sidecars = Sidecars(str(tmp_path), print)
+
+    def none_left(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", none_left)
+    with pytest.raises(OSError, match="Too many open files"):
+        sidecars.load("/srv/a.log")

@@ -360,6 +360,11 @@ def test_a_stalled_disk_stops_no_caller(logs: Logs) -> None:
     for number in range(20_000):
         logs.worker.activity(20, f"line {number}")
     logs.worker.ended("a", 1)
+    wait_for(lambda: logs.worker.busy(time.monotonic() + 5)[0] > 5)
+    assert logs.worker.busy(time.monotonic())[1] == logs.path("a")
+    dropped = [trouble for trouble in logs.troubles if trouble[0] == "activity log"]
+    assert 9_000 < len(dropped) <= 10_001
+    assert "takes no more lines: 10000 wait for the disk" in dropped[0][2]
     assert not logs.worker.stop(0.1)
     assert logs.take() == []
     left = 180_000
