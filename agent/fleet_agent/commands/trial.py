@@ -93,6 +93,7 @@ def examine(paths: AgentPaths, configuration: str, environ: Mapping[str, str]) -
     _read_run_records(trial, paths.runtime)
     trial.read_runtime(paths.runtime, procfs.boot_id())
     trial.read_state(paths.state)
+    trial.finish()
     if configuration:
         _read_configuration(trial, configuration, environ)
     return Report(

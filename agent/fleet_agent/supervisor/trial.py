@@ -7,7 +7,7 @@ again before it counts. A file that is torn is no obstacle: whoever wrote it cou
 import json
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from fleet_agent.config import stored
 from fleet_agent.core.upgrade import Known
@@ -41,12 +41,23 @@ class _Torn(Exception):
     """What is there is no whole file."""
 
 
+class _Doubt(NamedTuple):
+    """A file that could not be read when it was looked at."""
+
+    format: Format
+    path: str
+    look: Look
+    version: object
+    error: Exception
+
+
 class Trial:
-    """Looks at one file after the other; `problems` and `notes` are sentences that name them."""
+    """Looks at one file after the other; after `finish`, `problems` and `notes` are sentences about them."""
 
     def __init__(self, sleep: Callable[[float], None]) -> None:
         self._sleep = sleep
         self._found: dict[str, set[int]] = {name: set() for name in FORMATS}
+        self._doubts: list[_Doubt] = []
         self.problems: list[str] = []
         self.notes: list[str] = []
 
@@ -87,33 +98,56 @@ class Trial:
 
         self._look(format_, path, look)
 
+    def finish(self) -> None:
+        """Look again at all that could not be read, a few times; what stays so is told."""
+        for _ in range(TRIES - 1):
+            if not self._doubts:
+                return
+            self._sleep(PAUSE_SECONDS)
+            doubts, self._doubts = self._doubts, []
+            for doubt in doubts:
+                self._look(doubt.format, doubt.path, doubt.look)
+        unknown: dict[str, list[str]] = {}
+        for doubt in self._doubts:
+            self._note(doubt.format, doubt.version)
+            said = self.problems if doubt.format.is_vital else self.notes
+            if isinstance(doubt.error, UnknownVersion):
+                paths = unknown.setdefault(str(doubt.error), [])
+                if not paths:
+                    said.append(str(doubt.error))
+                paths.append(doubt.path)
+            elif isinstance(doubt.error, _Torn):
+                self.notes.append(f"{doubt.path} is torn; any version passes it over")
+            else:
+                said.append(_words(doubt))
+        for told in (self.problems, self.notes):
+            told[:] = [f"{words} ({_shown(unknown[words])})" if words in unknown else words for words in told]
+
     def _look(self, format_: Format, path: str, look: Look) -> None:
         version: object = None
-        for left in reversed(range(TRIES)):
-            try:
-                version, read = look()
-                read()
-                break
-            except FileNotFoundError:
-                return
-            except Exception as error:  # whatever it is, that version would meet it, too
-                if not left:
-                    self._tell(format_, path, version, error)
-                    break
-            self._sleep(PAUSE_SECONDS)
+        try:
+            version, read = look()
+            read()
+        except FileNotFoundError:
+            return
+        except Exception as error:  # whatever it is, that version would meet it, too
+            self._doubts.append(_Doubt(format_, path, look, version, error))
+            return
+        self._note(format_, version)
+
+    def _note(self, format_: Format, version: object) -> None:
         if isinstance(version, int):
             self._found[format_.name].add(version)
 
-    def _tell(self, format_: Format, path: str, version: object, error: Exception) -> None:
-        if isinstance(error, _Torn):
-            self.notes.append(f"{path} is torn; any version passes it over")
-            return
-        words = f"{path} cannot be read as {format_.words} of format {version}: {error!r}"
-        if isinstance(error, UnknownVersion):
-            words = f"{error} ({path})"
-        elif isinstance(error, OSError):
-            words = f"{path} cannot be read: {error.strerror}"
-        (self.problems if format_.is_vital else self.notes).append(words)
+
+def _words(doubt: _Doubt) -> str:
+    if isinstance(doubt.error, OSError):
+        return f"{doubt.path} cannot be read: {doubt.error.strerror}"
+    return f"{doubt.path} cannot be read as {doubt.format.words} of format {doubt.version}: {doubt.error!r}"
+
+
+def _shown(paths: list[str]) -> str:
+    return f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else paths[0]
 
 
 def _look_at_journal(path: str, boot_id: str) -> tuple[object, Callable[[], object]]:

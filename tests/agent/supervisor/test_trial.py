@@ -46,6 +46,7 @@ class World:
         trial = Trial(self.pauses.append)
         trial.read_runtime(str(self.folder / "run"), "boot-1")
         trial.read_state(str(self.folder / "state"))
+        trial.finish()
         return trial
 
     def file(self, name: str) -> Path:
@@ -71,6 +72,7 @@ def test_nothing_there_is_no_problem(tmp_path: Path) -> None:
     trial = Trial(lambda _: None)
     trial.read_runtime(str(tmp_path / "run"), "boot-1")
     trial.read_state(str(tmp_path / "state"))
+    trial.finish()
     assert (trial.problems, trial.notes) == ([], [])
     assert not any(known.found for known in trial.formats.values())
 
@@ -147,6 +149,7 @@ def test_torn_last_lines_are_not_even_noted(world: World) -> None:
 def test_a_journal_of_another_boot_is_nobodys_business(world: World) -> None:
     trial = Trial(world.pauses.append)
     trial.read_runtime(str(world.folder / "run"), "boot-2")
+    trial.finish()
     assert trial.problems == []
 
 
@@ -161,6 +164,7 @@ def test_a_file_in_the_middle_of_a_change_is_looked_at_again(world: World) -> No
 
     trial = Trial(pause)
     trial.read_runtime(str(world.folder / "run"), "boot-1")
+    trial.finish()
     assert (trial.problems, trial.notes) == ([], [])
     assert world.pauses == [PAUSE_SECONDS]
 
@@ -168,4 +172,15 @@ def test_a_file_in_the_middle_of_a_change_is_looked_at_again(world: World) -> No
 def test_patience_has_an_end(world: World) -> None:
     with_version(world.file("active"), 9)
     world.try_out()
+    assert world.pauses == [PAUSE_SECONDS] * (TRIES - 1)
+
+
+def test_many_files_of_an_unknown_version_take_no_longer_and_are_told_once(world: World) -> None:
+    first = world.file("sidecar")
+    with_version(first, 9)
+    for number in range(100):
+        (first.parent / f"x{number}.json").write_bytes(first.read_bytes())
+    trial = world.try_out()
+    words = f"the record of a log is in format 9; fleet-agent {VERSION} reads only 1 ({first} and 100 more)"
+    assert trial.problems == [words]
     assert world.pauses == [PAUSE_SECONDS] * (TRIES - 1)
