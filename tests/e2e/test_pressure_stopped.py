@@ -97,6 +97,11 @@ def test_a_stopped_keeper_is_told_by_everybody_and_makes_up_for_it(tmp_path: Pat
             (row,) = wait_for(lambda: agent.ask("status")["troubles"], what="the keeper's silence")
             assert row["kind"] == "keeper"
             assert "nothing can be started, signalled or restarted" in row["message"]
+            wait_for(
+                lambda: fleet.ctl("status", "-H", "web1").err,
+                lambda err: "web1: trouble: keeper has not answered" in err,
+                what="the same by way of the controller",
+            )
         row = wait_for(lambda: agent.row("web"), lambda row: row["run"] == 2 and row["state"] == "RUNNING")
         fleet.wait_connected()
         wait_for(lambda: agent.ask("status")["troubles"], lambda rows: rows == [], what="no trouble")
