@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fleet_api.rows import ProcessRow
 from real.agent import RealAgent, alive, program
+from real.fleet import RealFleet
 from real.waiting import wait_for
 
 NAMES = ("web", "stopped", "disabled", "lazy")
@@ -104,3 +105,26 @@ def test_a_damaged_file_is_told_once_and_all_that_is_not_known_starts(tmp_path: 
         agent.wait_state("disabled", "RUNNING")
         assert agent.row("stopped")["state"] == "STOPPED"
         assert agent.activity().count("what operators stopped or disabled cannot") == 1
+
+
+def test_over_the_fleet_a_disabled_program_is_told_refused_and_enabled(tmp_path: Path) -> None:
+    text = f"[program:web]\ncommand={program('exits_after', 3600, 0)}\nstartsecs=0\n"
+    with RealFleet(tmp_path, {"web1": text, "web2": text}) as fleet:
+        for agent in fleet.agents.values():
+            agent.wait_state("web", "RUNNING")
+        done = fleet.ctl("disable", "--now", "web", "-H", "web1", "--reason", "new disk")
+        assert (done.code, done.out) == (0, "web: disabled and stopped\n")
+        row = fleet.ctl("status", "-H", "web1", "-o", "json").host("web1")["processes"][0]
+        assert (row["desire"]["kind"], row["desire"]["reason"]) == ("disabled", "new disk")
+        assert row["desire"]["actor"].endswith("/user/alice")
+        assert "disabled by" in fleet.ctl("status", "--all-hosts", "-o", "wide").out
+        done = fleet.ctl("start", "all", "--all-hosts", "--yes", "-o", "json")
+        assert done.code == 2
+        assert [done.host(name)["bucket"] for name in ("web1", "web2")] == ["refused", "ok"]
+        (outcome,) = done.host("web1")["outcomes"]
+        assert (outcome["result"], outcome["error"]["hint"]) == ("refused", "fleetctl enable web")
+        done = fleet.ctl("enable", "--now", "web", "--all-hosts", "--yes", "-o", "json")
+        assert done.code == 0
+        assert done.host("web1")["outcomes"][0]["reason"] == "enabled and started"
+        row = fleet.ctl("status", "-H", "web1", "-o", "json").host("web1")["processes"][0]
+        assert (row["state"], row["desire"]) == ("RUNNING", None)
