@@ -7,7 +7,7 @@ again before it counts. A file that is torn is no obstacle: whoever wrote it cou
 import json
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from fleet_agent.config import stored
 from fleet_agent.core.upgrade import Known
@@ -29,9 +29,11 @@ from fleet_agent.supervisor.journal_file import replay
 from fleet_agent.supervisor.logs import inflight
 from fleet_agent.supervisor.logs.sidecar import Record
 from fleet_agent.supervisor.upgrading import Upgrade
+from fleet_agent.supervisor.whole_file import open_ours
 
 TRIES = 6
 PAUSE_SECONDS = 0.05
+MAX_BYTES = 64 * 1024 * 1024
 
 Look = Callable[[], tuple[object, Callable[[], object]]]
 """The version that a file tells, and what reads the file as that version."""
@@ -117,7 +119,7 @@ class Trial:
                     said.append(str(doubt.error))
                 paths.append(doubt.path)
             elif isinstance(doubt.error, _Torn):
-                self.notes.append(f"{doubt.path} is torn; any version passes it over")
+                self.notes.append(f"{doubt.path} is torn, or no file of an agent; any version passes it over")
             else:
                 said.append(_words(doubt))
         for told in (self.problems, self.notes):
@@ -173,13 +175,20 @@ def _files(folder: str, prefix: str, suffix: str = "") -> list[str]:
 
 
 def _bytes(path: str) -> bytes:
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         return file.read()
 
 
 def _first_line(path: str) -> bytes:
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         return file.readline()
+
+
+def _opened(path: str) -> BinaryIO:
+    try:
+        return open_ours(path, MAX_BYTES)
+    except ValueError as error:
+        raise _Torn from error
 
 
 def _json(text: bytes) -> Any:

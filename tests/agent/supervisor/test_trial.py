@@ -1,5 +1,6 @@
 """The trial reads everything, tells what it cannot read, and leaves no trace."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,15 @@ def test_a_torn_file_is_noted_and_no_problem(world: World, name: str) -> None:
     world.file(name).write_bytes(b'{"v')
     trial = world.try_out()
     assert trial.problems == []
-    assert trial.notes == [f"{world.file(name)} is torn; any version passes it over"]
+    assert trial.notes == [f"{world.file(name)} is torn, or no file of an agent; any version passes it over"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nobody_waits_for_what_stands_in_the_place_of_a_file(world: World, name: str) -> None:
+    world.file(name).unlink()
+    os.mkfifo(world.file(name))
+    trial = world.try_out()
+    assert (trial.problems, len(trial.notes)) == ([], 1)
 
 
 def test_torn_last_lines_are_not_even_noted(world: World) -> None:
