@@ -1,6 +1,6 @@
 """Upgrades in a row, keeper and all, under programs that write.
 
-More of them on request: FLEET_UPGRADES=100 FLEET_WRITERS=200 pytest tests/e2e/test_many_upgrades.py
+Longer ones on request: `FLEET_UPGRADES=100 FLEET_WRITERS=200 pytest tests/e2e/test_many_upgrades.py`.
 """
 
 import os

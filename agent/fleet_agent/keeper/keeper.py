@@ -14,18 +14,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fleet_api.frames import Frame
 
-from fleet_agent.formats.held import HANDOVER, RUN_RECORD
 from fleet_agent.keeper import offices
 from fleet_agent.keeper.folders import Locks
 from fleet_agent.keeper.handover import Action, Version
 from fleet_agent.keeper.holding import Holding
 from fleet_agent.keeper.notes import failures, say
 from fleet_agent.keeper.notify import Beat, ServiceManager
+from fleet_agent.keeper.replacing import Replacing
 from fleet_agent.keeper.run_records import Run
 from fleet_agent.keeper.signals import ASKED, Signals
 from fleet_agent.keeper.spawn import Spare, take_low_numbers
-from fleet_agent.keeper.succession import Succession, SupervisorLeft, replace_process
-from fleet_agent.keeper.succession import write as write_succession
+from fleet_agent.keeper.succession import Succession
 from fleet_agent.keeper.supervisors import Supervisors
 from fleet_agent.link import messages
 from fleet_agent.link.channel import Received
@@ -56,7 +55,6 @@ class Keeper:
         kill_seconds: float = KILL_SECONDS,
     ) -> None:
         take_low_numbers()
-        self._locks = locks
         self._manager = manager
         self._kill_seconds = kill_seconds
         self._epoll = select.epoll()
@@ -72,7 +70,7 @@ class Keeper:
         self._deadlines: dict[str, float] = {}
         self._adopted: dict[int, Run] = {}
         self._signals: Signals
-        self._handover_version = HANDOVER.version
+        self._replacing = Replacing(self._holding, self._supervisors, self._gateways, locks, manager)
 
     def begin(self) -> None:
         """Adopt what an earlier keeper has left running, and start a supervisor."""
@@ -82,10 +80,7 @@ class Keeper:
 
     def take_over(self, left: Succession) -> None:
         """Learn what the keeper that was in this process before knew; nothing in the world changes yet."""
-        self._handover_version = HANDOVER.going_on(left.formats.get(HANDOVER.name))
-        self._holding.take_over(left.runs, left.formats.get(RUN_RECORD.name))
-        self._gateways.take_over(left.gateway, left.leaving)
-        self._supervisors.take_over(left)
+        self._replacing.take_over(left)
 
     def go_on(self, left: Succession) -> None:
         """Go on after `take_over`, with the supervisor that waits or with a new one."""
@@ -228,7 +223,7 @@ class Keeper:
         if self._exit_code is not None:
             return
         if self._supervisors.present_ended() is Action.SWITCH:
-            self._supervisors.switch(self._succeed)
+            self._supervisors.switch(self._replacing.succeed)
             return
         words = f"the supervisor (pid {pid}) {offices.describe_status(status)}"
         if self._supervisors.life.young_deaths < _DEATHS_TOLD:
@@ -253,7 +248,7 @@ class Keeper:
             if self._failures_since_stop >= offices.FAILURES_BEFORE_STOPPING_ALONE:
                 self._stop_alone()
                 return
-        self._supervisors.plan(longest_pause, self._succeed)
+        self._supervisors.plan(longest_pause, self._replacing.succeed)
 
     def _stop_alone(self) -> None:
         living = self._holding.living
@@ -264,53 +259,6 @@ class Keeper:
             return
         self._holding.signal_all(signal.SIGTERM)
         self._deadlines["kill"] = time.monotonic() + self._kill_seconds
-
-    # ------------------------------------------------------------ another version
-
-    def _succession(self, supervisor: SupervisorLeft, runs: list[Run]) -> Succession:
-        supervisors = self._supervisors
-        return Succession(
-            version=supervisors.version,
-            before=supervisors.before,
-            upgrade=supervisors.upgrade,
-            reverted=supervisors.reverted,
-            locks=(self._locks.state.fd, self._locks.runtime.fd),
-            runs=runs,
-            formats={RUN_RECORD.name: self._holding.record_version, HANDOVER.name: self._handover_version},
-            kept=[(name, fd, note) for name, (fd, note) in supervisors.kept.items()],
-            supervisor=supervisor,
-            gateway=self._gateways.pid,
-            leaving=self._gateways.leaving,
-            stop_asked=supervisors.stop_asked,
-        )
-
-    def _write_as(self, name: str, version: int) -> None:
-        if name == RUN_RECORD.name:
-            self._holding.write_records_as(version)
-        elif name == HANDOVER.name and version in HANDOVER.writes:
-            self._handover_version = version
-        else:
-            raise ValueError(f"{name} is not written in format {version}")
-
-    def _succeed(self, argv: list[str], supervisor: SupervisorLeft) -> str:
-        """Become the keeper of this command line; returns, with the reason, only when that fails."""
-        signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-        with self._holding.handed_over() as runs:
-            try:
-                replace_process(
-                    argv,
-                    {**os.environ, **self._manager.variables},
-                    self._succession(supervisor, runs),
-                    self._handover_version,
-                )
-            except OSError as error:
-                return f"{argv[0]}: {error.strerror}"
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-    def _state_to_check(self) -> int:
-        with self._holding.handed_over() as runs:
-            return write_succession(self._succession(self._supervisors.nobody, runs), self._handover_version)
 
     # ------------------------------------------------------------ link
 
@@ -360,7 +308,7 @@ class Keeper:
         elif isinstance(message, messages.Release):
             self._holding.release(message.process, message.run)
         elif isinstance(message, messages.WriteAs):
-            self._write_as(message.format, message.version)
+            self._replacing.write_as(message.format, message.version)
         elif isinstance(message, messages.Settled):
             self._supervisors.before = None
         elif isinstance(message, messages.Ready):
@@ -371,7 +319,7 @@ class Keeper:
             self._manager.answered(time.monotonic())
             self._deadlines.pop("answer", None)
         elif isinstance(message, messages.Replace):
-            self._supervisors.replace(message, self._state_to_check)
+            self._supervisors.replace(message, self._replacing.state_to_check)
         elif isinstance(message, messages.Prepared):
             return
         elif isinstance(message, messages.Call):

@@ -197,23 +197,14 @@ def _becoming(request: Spawn, told: int) -> Callable[[], None]:
 
 
 def _popen(argv: Sequence[str], **arguments: object) -> int:
-    # Within our session, any user's child could open our terminal and type into it. Where there is none, a
-    # group is enough: the kernel schedules each session apart, and a new one waits for its first turn.
-    apart = {"start_new_session": True} if _has_terminal() else {"process_group": 0}
-    process = subprocess.Popen(argv, close_fds=False, restore_signals=True, **apart, **arguments)  # type: ignore[call-overload]
+    # A session of its own, hence a group, too. Within ours, any user's child could open our terminal and type
+    # into it; and one that somebody has stopped would be hung up on by the kernel when we are killed.
+    process = subprocess.Popen(
+        argv, close_fds=False, start_new_session=True, restore_signals=True, **arguments
+    )  # type: ignore[call-overload]
     # Else Popen would call waitpid itself, beside the keeper, when it is collected.
     process.returncode = 0
     return int(process.pid)
-
-
-def _has_terminal() -> bool:
-    """Whether our session has a terminal; yes where that cannot be told."""
-    try:
-        fd = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        return error.errno != errno.ENXIO
-    os.close(fd)
-    return True
 
 
 def _reset_signals() -> None:

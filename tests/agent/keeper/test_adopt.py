@@ -24,6 +24,10 @@ def fifo_names(keeper: SupervisedKeeper) -> list[str]:
     return sorted(os.listdir(keeper.state / "run" / "fifos"))
 
 
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def records(keeper: SupervisedKeeper) -> list[Path]:
     return sorted((keeper.state / "run" / "runs").glob("*.json"))
 
@@ -145,7 +149,7 @@ def test_a_run_without_a_good_record_is_found_by_its_fifos(
 def test_fifos_that_were_removed_are_reached_through_the_child(keeper: SupervisedKeeper) -> None:
     link = keeper.accept()
     pid = keeper.note(link.spawn("g:a", sh("read line; echo got $line; sleep 1000")).pid)
-    eventually(lambda: records(keeper))
+    eventually(lambda: [record for record in records(keeper) if record.read_text().endswith("}")])
     kill_all_at_once(keeper, link)
     for name in fifo_names(keeper):
         (keeper.state / "run" / "fifos" / name).unlink()
@@ -154,6 +158,18 @@ def test_fifos_that_were_removed_are_reached_through_the_child(keeper: Supervise
     os.write(link.ends["g:a", 1]["stdin"], b"it\n")
     assert link.read("g:a", 7) == b"got it\n"
     assert is_alive(pid)
+
+
+def test_a_stopped_child_outlives_the_keeper(keeper: SupervisedKeeper) -> None:
+    # The kernel hangs up on a group that has become orphaned with a stopped member.
+    link = keeper.accept()
+    pid = keeper.note(link.spawn("g:a", SLEEP).pid)
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: records(keeper) and state_of(pid) == "T")
+    kill_all_at_once(keeper, link)
+    keeper.again()
+    keeper.accept()
+    assert state_of(pid) == "T"
 
 
 def test_a_child_cannot_lead_us_to_a_file_that_it_may_not_read(
@@ -165,7 +181,7 @@ def test_a_child_cannot_lead_us_to_a_file_that_it_may_not_read(
     link = keeper.accept()
     keeper.note(link.spawn("g:a", sh(f"exec 1< {secret}; echo up >&2; sleep 1000")).pid)
     assert link.read("g:a", 3, "stderr") == b"up\n"
-    eventually(lambda: records(keeper))
+    eventually(lambda: [record for record in records(keeper) if record.read_text().endswith("}")])
     kill_all_at_once(keeper, link)
     for name in fifo_names(keeper):
         (keeper.state / "run" / "fifos" / name).unlink()

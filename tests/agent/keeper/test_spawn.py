@@ -196,15 +196,6 @@ def test_no_child_can_reach_the_terminal_of_the_keeper(tmp_path: Path, user: int
         os.close(line)
 
 
-def test_without_a_terminal_a_child_has_a_group_of_its_own_alone(tmp_path: Path) -> None:
-    """A session more would be one more for the kernel to schedule, and delay each restart."""
-    with SupervisedKeeper(tmp_path, preexec_fn=os.setsid) as keeper:
-        link = keeper.accept()
-        pid = link.spawn("g:a", ["/bin/sleep", "60"]).pid
-        assert os.getpgid(pid) == pid
-        assert os.getsid(pid) != pid
-
-
 def test_what_the_starter_left_open_does_not_reach_the_children(tmp_path: Path) -> None:
     def hostile() -> None:
         os.dup2(1, 57, inheritable=True)
