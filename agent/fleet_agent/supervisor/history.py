@@ -6,11 +6,12 @@ numbering behind it only then, and not twice. After any other end of the host nu
 
 import contextlib
 import os
-import shutil
 
 from fleet_agent.supervisor.journal import Journal
 from fleet_agent.supervisor.journal_file import Restored
 from fleet_agent.supervisor.whole_file import sync_folder
+
+_CHUNK_BYTES = 256 * 1024
 
 
 def keep(folder: str, kept: str) -> None:
@@ -24,10 +25,7 @@ def keep(folder: str, kept: str) -> None:
     for name in os.listdir(folder):
         if not name.startswith("journal."):
             continue
-        with open(os.path.join(folder, name), "rb") as source, open(os.path.join(draft, name), "xb") as copy:
-            shutil.copyfileobj(source, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
+        _copy(os.path.join(folder, name), os.path.join(draft, name), is_synced=True)
     sync_folder(draft)
     _remove(kept)
     os.rename(draft, kept)
@@ -56,8 +54,9 @@ def bring_back(kept: str, folder: str, is_wanted: bool) -> None:
     try:
         if is_wanted:
             _remove(folder)
-            shutil.copytree(kept, folder)
-            os.chmod(folder, 0o700)
+            os.mkdir(folder, 0o700)
+            for name in os.listdir(kept):
+                _copy(os.path.join(kept, name), os.path.join(folder, name), is_synced=False)
         # Should it come back after the next boot, numbers would be given twice.
         _remove(kept)
         sync_folder(os.path.dirname(kept))
@@ -67,6 +66,18 @@ def bring_back(kept: str, folder: str, is_wanted: bool) -> None:
         raise
 
 
-def _remove(path: str) -> None:
+# Not by shutil, which brings every compressor of the library into the memory of all supervisors.
+def _copy(path: str, target: str, is_synced: bool) -> None:
+    with open(path, "rb") as source, open(target, "xb") as copy:
+        while data := source.read(_CHUNK_BYTES):
+            copy.write(data)
+        copy.flush()
+        if is_synced:
+            os.fsync(copy.fileno())
+
+
+def _remove(folder: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
