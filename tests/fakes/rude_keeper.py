@@ -80,7 +80,9 @@ class RudeKeeper:
 
     def _stop(self, _choice: int) -> Step:
         self.wanted = False
-        return self.tell(StopAsked("asked by test"))
+        run = self.runs.get(self.process.run)
+        has_left = run is not None and run.told_end and run.has_descendants
+        return self.tell(StopAsked("asked by test", has_left))
 
     def _signal(self, choice: int) -> Step:
         return self.tell(SignalAsked((1, 10, 12)[choice % 3]))

@@ -18,9 +18,10 @@ class StartAsked(NamedTuple):
 
 
 class StopAsked(NamedTuple):
-    """Somebody wants it to stop."""
+    """Somebody wants it to stop. `has_left`: runs that have ended have left descendants."""
 
     reason: str
+    has_left: bool = False
 
 
 class SignalAsked(NamedTuple):

@@ -147,7 +147,14 @@ def start_after_stop(_spec: ProcessSpec, process: Process, _event: StartAsked, _
 
 
 def forget(_spec: ProcessSpec, process: Process, _event: StopAsked, _now: Now) -> Step:
-    """It is not wanted, and not running either (or on its way there)."""
+    """It is not wanted, and on its way to an end."""
+    return Step(process._replace(wanted=False))
+
+
+def end_left(spec: ProcessSpec, process: Process, event: StopAsked, now: Now) -> Step:
+    """It is not running; what it has left is ended."""
+    if event.has_left and spec.stoptree:
+        return steps.end_left(Step(process), spec, event.reason, now)
     return Step(process._replace(wanted=False))
 
 
@@ -157,10 +164,10 @@ def stop(spec: ProcessSpec, process: Process, event: StopAsked, now: Now) -> Ste
     return steps.send_stop(step, spec, now) if process.pid else step
 
 
-def call_off(_spec: ProcessSpec, process: Process, event: StopAsked, now: Now) -> Step:
-    """Call off the start that was due; nothing runs."""
-    if process.timer is None:
-        return Step(process._replace(wanted=False))
+def call_off(spec: ProcessSpec, process: Process, event: StopAsked, now: Now) -> Step:
+    """Call off the start that was due; nothing runs but what it may have left."""
+    if process.timer is None or (event.has_left and spec.stoptree):
+        return end_left(spec, process, event, now)
     return steps.stopped(Step(process._replace(wanted=False)), event.reason, now)
 
 
@@ -319,7 +326,7 @@ _S = State
 
 TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.STOPPED, StartAsked): start,
-    (_S.STOPPED, StopAsked): forget,
+    (_S.STOPPED, StopAsked): end_left,
     (_S.STOPPED, SignalAsked): ignore,
     (_S.STOPPED, Spawned): ignore,
     (_S.STOPPED, SpawnFailed): ignore,
@@ -373,7 +380,7 @@ TABLE: Mapping[tuple[State, type[Event]], Handler] = {
     (_S.EXITED, SignalFailed): ignore,
     (_S.EXITED, TimerFired): restart,
     (_S.FATAL, StartAsked): start,
-    (_S.FATAL, StopAsked): forget,
+    (_S.FATAL, StopAsked): end_left,
     (_S.FATAL, SignalAsked): ignore,
     (_S.FATAL, Spawned): ignore,
     (_S.FATAL, SpawnFailed): ignore,

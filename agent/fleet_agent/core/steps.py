@@ -127,12 +127,18 @@ def await_tree(step: Step, spec: ProcessSpec, end: Exit, signal: int, now: Now) 
     process = step.process._replace(
         pid=0,
         reason=reason,
-        stopped_wall=now.wall,
+        stopped_wall=step.process.stopped_wall if step.process.exit else now.wall,
         exit=end,
         expected_exit=end.code in spec.exitcodes,
         timer=step.process.timer or Timer(TimerKind.KILL, now.monotonic + max(0, spec.stopwaitsecs)),
     )
     return step._replace(process=process, effects=(*step.effects, EndTree(process.run, signal)))
+
+
+def end_left(step: Step, spec: ProcessSpec, reason: str, now: Now) -> Step:
+    """A stop of what does not run, for the sake of its descendants."""
+    step = move(step, State.STOPPING, reason, now, wanted=False, failures=0, timer=None, is_killed=False)
+    return await_tree(step, spec, step.process.exit or Exit(), spec.stopsignal, now)
 
 
 def send_stop(step: Step, spec: ProcessSpec, now: Now) -> Step:

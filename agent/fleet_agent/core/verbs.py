@@ -85,21 +85,30 @@ def may_autostart(spec: ProcessSpec, process: Process) -> bool:
     return spec.autostart and not process.changed_wall and process.desire is None
 
 
-def begin(verb: Verb, process: Process, *, now: bool = False, before: Desire | None = None) -> Beginning:
+def begin(
+    verb: Verb,
+    process: Process,
+    *,
+    now: bool = False,
+    before: Desire | None = None,
+    has_left: bool = False,
+) -> Beginning:
     """How a verb other than signal begins on a process in this state.
 
-    `now`: disable stops as well, enable starts. `before` is the wish that the verb has found.
+    `now`: disable stops as well, enable starts. `before` is the wish that the verb has found;
+    `has_left`: descendants of a run that has ended live on.
     """
+    has_anything = has_left or has_something_to_stop(process)
     match verb:
         case Verb.START | Verb.RESTART if before is not None and is_disabled(before):
             return Beginning(verdict=Verdict(Result.REFUSED, before.words(), "DISABLED"))
         case Verb.START:
             return _begin_start(process)
         case Verb.STOP:
-            if not has_something_to_stop(process):
+            if not has_anything:
                 return Beginning(verdict=Verdict(Result.UNCHANGED, "not running", "NOT_RUNNING"))
             return Beginning(stop=True)
-        case Verb.DISABLE if now and has_something_to_stop(process):
+        case Verb.DISABLE if now and has_anything:
             return Beginning(stop=True)
         case Verb.DISABLE if before is not None and is_disabled(before):
             return Beginning(
@@ -113,7 +122,7 @@ def begin(verb: Verb, process: Process, *, now: bool = False, before: Desire | N
             return Beginning(verdict=Verdict(Result.OK, "enabled"))
         case Verb.ENABLE:
             return Beginning(verdict=Verdict(Result.UNCHANGED, "not disabled", "NOT_DISABLED"))
-    return Beginning(stop=has_something_to_stop(process), start=True)
+    return Beginning(stop=has_anything, start=True)
 
 
 def _begin_start(process: Process) -> Beginning:

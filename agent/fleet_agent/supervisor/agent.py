@@ -275,6 +275,7 @@ class Agent:
             self._report,
             self._cannot_spawn,
         )
+        self._roster.is_populated = self._trees.is_populated
         self._children = Children(
             self._loop,
             self._roster,

@@ -221,11 +221,12 @@ class Operations:
         if operation.problem and request.verb in WISHING:
             return Verdict(Result.FAILED, operation.problem, "DESIRE_NOT_KEPT")
         before = operation.before[id_]
-        beginning = verbs.begin(request.verb, process, now=request.now, before=before)
+        has_left = self._roster.has_left(id_)
+        beginning = verbs.begin(request.verb, process, now=request.now, before=before, has_left=has_left)
         asked: list[events.Event] = []
         if beginning.stop:
             operation.stopped.add(id_)
-            asked.append(events.StopAsked(request.words()))
+            asked.append(events.StopAsked(request.words(), has_left))
         if beginning.start:
             asked.append(events.StartAsked(request.words()))
         # All or nothing: a restart that is cut short must not be a stop.

@@ -37,6 +37,8 @@ class Roster:
         self._act = act
         self._members: dict[str, Member] = {}
         self._alarms: dict[str, tuple[Timer, Alarm]] = {}
+        self.is_populated: Callable[[str], bool] = lambda _: False
+        """Whether anybody is known to live in the tree of a process."""
         self.groups: dict[str, GroupSpec] = {}
         self.watchers: list[Callable[[Change, ProcessSpec], None]] = []
 
@@ -45,6 +47,10 @@ class Roster:
 
     def __getitem__(self, id_: str) -> Member:
         return self._members[id_]
+
+    def has_left(self, id_: str) -> bool:
+        """Whether there is somebody whom a stop is to end, should the process itself not live."""
+        return self._members[id_].spec.stoptree and self.is_populated(id_)
 
     def members(self) -> Iterable[Member]:
         """All processes, in their order of start."""

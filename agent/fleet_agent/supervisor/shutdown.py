@@ -68,9 +68,12 @@ class Shutdown:
             self._on_done()
 
     def _stop(self, id_: str) -> None:
-        if id_ in self._roster and has_something_to_stop(self._roster[id_].process):
+        if id_ not in self._roster:
+            return
+        has_left = self._roster.has_left(id_)
+        if has_left or has_something_to_stop(self._roster[id_].process):
             self._waiting.add(id_)
-            process = self._roster.apply(id_, events.StopAsked(self._reason))
+            process = self._roster.apply(id_, events.StopAsked(self._reason, has_left))
             if not has_something_to_stop(process):
                 self._waiting.discard(id_)
 

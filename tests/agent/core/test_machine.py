@@ -456,6 +456,38 @@ def test_the_end_of_what_could_not_be_signalled_leads_to_its_descendants() -> No
     assert steps[-1].process.timer == Timer(TimerKind.KILL, at(16).monotonic)
 
 
+@pytest.mark.parametrize(
+    ("state", "history"),
+    [
+        (State.EXITED, [(5, Exited(1, Exit(0)))]),
+        (State.EXITED, [(0.5, Exited(1, Exit(1)))]),
+        (State.BACKOFF, []),
+        (State.FATAL, []),
+        (State.STOPPED, [(5, STOP), (6, Exited(1, Exit(0)))]),
+    ],
+    ids=["exited", "to be restarted", "backoff", "fatal", "stopped"],
+)
+def test_a_stop_reaches_what_ended_runs_have_left(state: State, history: list[tuple[float, Event]]) -> None:
+    spec = SPEC._replace(startretries=0 if state is State.FATAL else 3)
+    begun: list[tuple[float, Event]] = [(0, START), (0, born(1, 0)), (2, STARTED), *history]
+    if not history:
+        begun = [(0, START), (0, born(1, 0)), (0.5, Exited(1, Exit(3)))]
+    elif history[0][0] == 0.5:
+        spec = spec._replace(startsecs=0)
+        begun = [(0, START), (0, born(1, 0)), *history]
+    before = play(spec, *begun)[-1].process
+    assert before.state is state
+    steps = play(spec, (20, StopAsked("why", has_left=True)), (21, TreeEnded(1, ended=1)), process=before)
+    assert moves(steps) == [f"{state}-STOPPING", "STOPPING-STOPPED"]
+    assert effects(steps) == [EndTree(1, 15)]
+    assert steps[0].process.timer == Timer(TimerKind.KILL, at(30).monotonic)
+    assert steps[0].process.stopped_wall == before.stopped_wall, "it ended when it ended"
+    assert steps[1].process.reason.endswith("; 1 descendant ended after SIGTERM")
+    assert not steps[1].process.wanted
+    left_alone = spec._replace(stoptree=False)
+    assert not effects(play(left_alone, (20, StopAsked("why", has_left=True)), process=before))
+
+
 def test_resume_waits_for_descendants_without_asking_them_again() -> None:
     ending = play(SPEC, *IN_STOP)[-1].process
     again = Process.from_state(ending.to_state())

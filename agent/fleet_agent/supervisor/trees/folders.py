@@ -109,6 +109,8 @@ class Folders:
         home, agent, own = self._home, self._agent, self._own
         leaders, self._waiting = self._waiting, {}
         is_everywhere, self._is_everywhere = self._is_everywhere, False
+        for leader in leaders.values():
+            self._note(leader.key)
         left, self._left, self._old = self._left | self._old, set(), set()
 
         def work() -> tuple[Placed, set[StemKey]]:
@@ -135,11 +137,14 @@ class Folders:
         if placed.problem:
             self._warn(f"not every process could be moved into its cgroup: {placed.problem}")
         for key in placed.runs:
-            self._runs.setdefault(cgroups.stem_of(key[0]), set()).add(key[1])
+            self._note(key)
         # One that has ended meanwhile is not told of again.
         self.placed |= {
             key for key in placed.whole & asked if (cgroups.stem_of(key[0]), key[1]) not in self._left
         }
+
+    def _note(self, key: RunKey) -> None:
+        self._runs.setdefault(cgroups.stem_of(key[0]), set()).add(key[1])
 
     def _linger(self, run: StemKey) -> None:
         """Remove the cgroup of a run that has ended as soon as its last descendant has."""

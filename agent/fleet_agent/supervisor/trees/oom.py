@@ -5,18 +5,35 @@ killed it tells in its log alone. So a death by SIGKILL that comes with a higher
 """
 
 import os
+import threading
+import time
+from collections.abc import Callable
+
+RECENT_SECONDS = 2.0
+"""How much later than its count a death may be told."""
 
 _MAX_BYTES = 1 << 16
 CAUSE = "killed by the kernel, out of memory"
 
 
 class OomCount:
-    """The count that is nearest to the agent's children, and how high it was when last looked at."""
+    """The count that is nearest to the agent's children, and what of it no death has explained yet.
 
-    def __init__(self, sources: tuple[tuple[str, str], ...] | None = None) -> None:
+    May be called from any thread.
+    """
+
+    def __init__(
+        self,
+        sources: tuple[tuple[str, str], ...] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`sources`: files and the word before their count; the first that has one is used."""
+        self._monotonic = monotonic
         self._source: tuple[str, str] | None = None
         self._last = 0
+        self._unexplained = 0
+        self._seen = 0.0
+        self._lock = threading.Lock()
         for source in sources if sources is not None else (*_of_cgroups(), ("/proc/vmstat", "oom_kill")):
             counted = _count(*source)
             if counted is not None:
@@ -25,16 +42,25 @@ class OomCount:
 
     def cause(self) -> str:
         """Why a process died of SIGKILL just now, in words; empty when the count tells nothing."""
-        if self._source is None:
-            return ""
-        before, self._last = self._last, _count(*self._source) or 0
-        if self._last <= before:
-            return ""
+        self.look()
+        with self._lock:
+            if self._source is None or not self._unexplained:
+                return ""
+            self._unexplained -= 1
         return CAUSE if self._source[0] != "/proc/vmstat" else f"probably {CAUSE}"
 
     def look(self) -> None:
-        """Take note of what has been counted up to now: it has nothing to do with later deaths."""
-        self.cause()
+        """Take note of what has been counted up to now: it explains no death that is told much later."""
+        if self._source is None:
+            return
+        with self._lock:
+            now, count = self._monotonic(), _count(*self._source) or 0
+            grown, self._last = max(0, count - self._last), count
+            if now - self._seen > RECENT_SECONDS:
+                self._unexplained = 0
+            if grown:
+                self._unexplained += grown
+                self._seen = now
 
 
 def _of_cgroups() -> list[tuple[str, str]]:

@@ -90,6 +90,10 @@ class Trees:
         self._forget(key)
         return False
 
+    def is_populated(self, id_: str) -> bool:
+        """Whether anybody is known to live in the cgroups of a process; /proc is not read for that."""
+        return any(map(cgroups.is_populated, self._paths(id_)))
+
     def act(self, id_: str, effect: EndTree | KillTree) -> None:
         """End what is left of a process; TreeEnded is told when that is done."""
         key = (id_, effect.run)

@@ -135,6 +135,32 @@ def test_a_death_leaves_descendants_alone_and_the_next_stop_does_not(grove: Grov
         assert "2 descendants ended after SIGTERM" in agent.row("p")["reason"]
 
 
+@needs_cgroups
+def test_a_stop_and_the_end_of_the_agent_reach_what_ended_programs_have_left(grove: Grove) -> None:
+    options = "autorestart=false\nstopwaitsecs=1"
+    with grove.agent("cgroups=true", "obeys", "setsid+orphan", "orphan+ignores", options=options) as agent:
+        pids = grove.planted(3)
+        wait_placed(agent, 3)
+        os.kill(running(agent), signal.SIGTERM)
+        agent.wait_state("p", "EXITED")
+        (outcome,) = agent.operate("stop", "p")["outcomes"]
+        assert outcome["result"] == "ok"
+        assert [pid for pid in pids if alive(pid)] == []
+        assert agent.row("p")["reason"] == (
+            "stopped: terminated by SIGTERM; 1 descendant ended after SIGTERM; "
+            "1 descendant killed with SIGKILL"
+        )
+        (outcome,) = agent.operate("stop", "p")["outcomes"]
+        assert outcome["reason"] == "not running"
+        agent.operate("start", "p")
+        again = grove.planted(6)
+        wait_placed(agent, 3)
+        os.kill(running(agent), signal.SIGTERM)
+        agent.wait_state("p", "EXITED")
+        agent.end()
+        assert [pid for pid in again if alive(pid)] == []
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_restart_begins_when_the_old_tree_is_gone(grove: Grove, way: str) -> None:
     with grove.agent(way, "obeys", "setsid+ignores", options="stopwaitsecs=1") as agent:
