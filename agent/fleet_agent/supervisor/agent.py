@@ -15,13 +15,11 @@ from fleet_api.version import VERSION
 from fleet_agent.config.settings import AgentConfig
 from fleet_agent.core import events
 from fleet_agent.core.log_lines import INFO, WARN, LogLine, move_line
-from fleet_agent.core.model import Now, Process, ProcessSpec
+from fleet_agent.core.model import Now, ProcessSpec
 from fleet_agent.link.messages import (
     Asked,
     Begin,
-    Call,
     Child,
-    Detach,
     Exited,
     GatewayEnded,
     GatewayStarted,
@@ -29,31 +27,29 @@ from fleet_agent.link.messages import (
     Here,
     Keep,
     Kept,
-    Leave,
     Message,
     Ping,
     Pong,
     Prepared,
     Ready,
     ReplaceFailed,
-    SendSignal,
     Settled,
     SignalFailed,
-    Spawn,
     Spawned,
     SpawnFailed,
     ToKeeper,
     WriteAs,
     Yield,
 )
-from fleet_agent.supervisor import history, resuming, spawning, stalls
+from fleet_agent.supervisor import history, resuming, stalls
 from fleet_agent.supervisor.acting import Acting
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.announcement import Announcement
-from fleet_agent.supervisor.aside import AsideThread, within
+from fleet_agent.supervisor.aside import AsideThread
 from fleet_agent.supervisor.children import Children, Found
 from fleet_agent.supervisor.desires import Desires
 from fleet_agent.supervisor.door import Door, KeptSocket
+from fleet_agent.supervisor.ending import LOG_DRAIN_SECONDS, Ending
 from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.gateways import Gateways
 from fleet_agent.supervisor.journal import Change, Journal
@@ -68,15 +64,11 @@ from fleet_agent.supervisor.results import Results
 from fleet_agent.supervisor.rewriting import Writer, elsewhere
 from fleet_agent.supervisor.roster import Roster
 from fleet_agent.supervisor.settling import Settling
-from fleet_agent.supervisor.shutdown import Shutdown
 from fleet_agent.supervisor.stalls import Stalls
 from fleet_agent.supervisor.trees.trees import Trees, agent_mark
 from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.upgrading import Place, Upgrading
 from fleet_agent.supervisor.watching import Watching
-
-LOG_DRAIN_SECONDS = 5.0
-KEEP_SECONDS = 2.0
 
 
 class World(NamedTuple):
@@ -111,10 +103,9 @@ class Agent:
         self._kept_journal = os.path.join(paths.state, "journal")
         self._found: list[Found] = []
         self._hello: Hello | None = None
-        self._shutdown: Shutdown | None = None
         self._door: Door | None = None
         self._troubles = Troubles(loop, world.clock, self._warn)
-        self._keeper_pulse = KeeperPulse(loop, lambda: self._link.send(Call()), self._troubles)
+        self._keeper_pulse = KeeperPulse(loop, self._send, self._troubles)
         self._is_followed = False
         self.has_begun = False
         self._send(Prepared())
@@ -145,7 +136,7 @@ class Agent:
             case GatewayStarted():
                 self._gateways.pid = message.pid
             case GatewayEnded():
-                if self._shutdown is None:
+                if not self._ending.has_begun:
                     self._gateways.on_ended(message, self._loop.now())
             case Here():
                 self._keeper_pulse.answered()
@@ -156,7 +147,7 @@ class Agent:
             case ReplaceFailed():
                 self._upgrading.failed(message)
             case Asked():
-                self._on_asked(message.what, message.signal)
+                self._ending.ask(message.what, message.signal)
             case Ping():
                 self._send(Pong())
             case _:
@@ -228,7 +219,7 @@ class Agent:
         self._gateways.open(self._requests)
         self._upgrading.resume(hello)
         if "stop" in hello.asked:
-            self._on_asked("stop", "SIGTERM")
+            self._ending.ask("stop", "SIGTERM")
         else:
             resuming.autostart(self._roster)
         self._send(Ready())
@@ -257,7 +248,7 @@ class Agent:
             not daemon.silent,
         )
         self._logs.start()
-        self._roster = Roster(self._loop, journal, clock, self._act)
+        self._roster = Roster(self._loop, journal, clock, lambda *effect: self._acting.act(*effect))  # noqa: PLW0108 - made below
         self._roster.watchers.append(self._log_move)
         self._trees = Trees(
             self._loop,
@@ -271,9 +262,9 @@ class Agent:
             daemon,
             self._world.environ,
             self._trees,
-            self._ask_keeper,
+            self._keeper_pulse.ask,
             self._report,
-            self._cannot_spawn,
+            lambda *failed: self._children.on_cannot_spawn(*failed),  # noqa: PLW0108 - made below
         )
         self._roster.is_populated = self._trees.is_populated
         self._children = Children(
@@ -298,8 +289,27 @@ class Agent:
             self._warn,
             self._troubles.about("wishes of operators", ""),
         )
+        self._announcement = Announcement(
+            self._paths.endpoint,
+            daemon.pidfile,
+            self._host_id,
+            hello.keeper_pid,
+            self._paths.door,
+            self._troubles.about,
+        )
+        self._ending = Ending(
+            self._loop,
+            self._roster,
+            self._logs,
+            self._trees,
+            self._announcement,
+            (self._journal_folder, self._kept_journal),
+            self._take_log_results,
+            self._send,
+            self._report,
+        )
         operations = Operations(
-            self._roster, results, self._desires, clock, self._watching.position, self._refuse_changes
+            self._roster, results, self._desires, clock, self._watching.position, self._ending.refusal
         )
         epochs = Epochs(os.path.join(self._paths.state, "epochs.json"))
         for unreadable in (results.unreadable, epochs.unreadable):
@@ -318,14 +328,6 @@ class Agent:
         settling = Settling(self._loop, writers, lambda: self._send(Settled()), self._warn)
         identity = Identity(
             VERSION, self._host_id, hello.keeper_pid, daemon.identifier, config.path, clock().wall
-        )
-        self._announcement = Announcement(
-            self._paths.endpoint,
-            daemon.pidfile,
-            self._host_id,
-            hello.keeper_pid,
-            self._paths.door,
-            self._troubles.about,
         )
         self._gateways = Gateways(
             self._loop,
@@ -364,68 +366,13 @@ class Agent:
             self._trees,
             self._keeper_pulse.owes,
             self._upgrading,
-            self._refuse_changes,
+            self._ending.refusal,
         )
 
     def _keep_door(self, fd: int, note: str) -> None:
         self._link.send(Keep("door", note), [fd])
 
-    def _refuse_changes(self) -> str:
-        return "the agent is stopping everything" if self._shutdown else ""
-
     # ------------------------------------------------------------------ acting
-
-    def _act(self, spec: ProcessSpec, process: Process, effect: events.Effect) -> None:
-        self._acting.act(spec, process, effect)
-
-    def _ask_keeper(self, message: Spawn | SendSignal) -> None:
-        self._send(message)
-        self._keeper_pulse.owes()
-
-    def _cannot_spawn(self, spec: ProcessSpec, run: int, error: Exception) -> None:
-        words = str(error)
-        if isinstance(error, spawning.CannotBecome):
-            self._children.tell_in_log(spec, words)
-        elif not isinstance(error, spawning.CannotSpawn):
-            words = f"cannot spawn '{spec.name}': {words}"
-        if spec.id in self._roster:
-            self._roster.apply(spec.id, events.SpawnFailed(run, words))
-
-    def _on_asked(self, what: str, signal_name: str) -> None:
-        if what == "reopen":
-            self._report(LogLine(INFO, f"received {signal_name} indicating log reopen request"))
-            self._logs.reopen()
-        elif what == "reload":
-            self._warn(f"received {signal_name}: the configuration is not re-read by this version")
-        elif self._shutdown is not None:
-            self._warn(f"received {signal_name}: everything is being stopped already")
-        elif what == "detach":
-            self._warn(f"received {signal_name}: detaching, the children run on")
-            self._detach()
-        else:
-            self._warn(f"received {signal_name} indicating exit request")
-            reason = f"the agent was asked to stop by {signal_name}"
-            self._shutdown = Shutdown(self._loop, self._roster, reason, self._inform, self._leave)
-
-    def _leave(self) -> None:
-        self._roster.leave()
-        # The next agent may come after a boot.
-        words = within(KEEP_SECONDS, lambda: history.keep(self._journal_folder, self._kept_journal))
-        if words:
-            self._warn(f"changes are not kept over a boot: {self._kept_journal}: {words}")
-        self._end_with(Leave(0))
-
-    def _detach(self) -> None:
-        # The journal stays as it is: the next agent goes on from there.
-        self._end_with(Detach())
-
-    def _end_with(self, message: ToKeeper) -> None:
-        self._trees.close()
-        self._announcement.take_back()
-        # Let the last words of the children reach their logs before the keeper lets go of the ends.
-        self._logs.stop(LOG_DRAIN_SECONDS)
-        self._take_log_results()
-        self._send(message)
 
     def _send(self, message: ToKeeper) -> None:
         self._link.send(message)

@@ -10,6 +10,7 @@ from fleet_agent.core.log_lines import WARN, LogLine, adopted_line, spawned_line
 from fleet_agent.core.machine import OUTSTANDING_STATES
 from fleet_agent.core.model import LogSpec, Now, Process, ProcessSpec, State
 from fleet_agent.link.messages import Child, Exited, Release, SendSignal, Spawned, SpawnFailed, ToKeeper
+from fleet_agent.supervisor import spawning
 from fleet_agent.supervisor.logs.worker import Drained, LogWorker, RunClosed
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.roster import Member, Roster
@@ -85,6 +86,16 @@ class Children:
                 self._report_shortage(
                     f"fails: {message.message}; what cannot be started is tried again, every 30 s at least"
                 )
+
+    def on_cannot_spawn(self, spec: ProcessSpec, run: int, error: Exception) -> None:
+        """The keeper cannot even be asked for a run."""
+        words = str(error)
+        if isinstance(error, spawning.CannotBecome):
+            self.tell_in_log(spec, words)
+        elif not isinstance(error, spawning.CannotSpawn):
+            words = f"cannot spawn '{spec.name}': {words}"
+        if spec.id in self._roster:
+            self._roster.apply(spec.id, events.SpawnFailed(run, words))
 
     def tell_in_log(self, spec: ProcessSpec, error: str) -> None:
         """Write into a process's own log why its program was not reached."""

@@ -5,6 +5,7 @@ It is called when something is asked of it, and when somebody looks; never else.
 
 from collections.abc import Callable
 
+from fleet_agent.link.messages import Call, ToKeeper
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.troubles import Troubles
 
@@ -16,15 +17,20 @@ KIND = "keeper"
 class KeeperPulse:
     """Owns the one call that is outstanding, and the trouble of one that stays so."""
 
-    def __init__(self, loop: Loop, call: Callable[[], None], troubles: Troubles) -> None:
+    def __init__(self, loop: Loop, send: Callable[[ToKeeper], None], troubles: Troubles) -> None:
         self._loop = loop
-        self._call = call
+        self._send = send
         self._troubles = troubles
         self._called: float | None = None
         self._is_silent = False
         self._is_looking = False
         self.is_heeded = False
         """Whether this keeper is of a version that answers."""
+
+    def ask(self, request: ToKeeper) -> None:
+        """Send a request whose effect is waited for."""
+        self._send(request)
+        self.owes()
 
     def owes(self) -> float:
         """For how many seconds the keeper has owed an answer; calls it when it owes none."""
@@ -33,7 +39,7 @@ class KeeperPulse:
         if self._called is not None:
             return self._loop.now() - self._called
         self._called = self._loop.now()
-        self._call()
+        self._send(Call())
         if not self._is_looking:
             self._is_looking = True
             self._loop.after(SILENT_SECONDS, self._look)

@@ -2,6 +2,7 @@
 
 from fakes.loop_turns import turn
 from fleet_agent.core.model import Now
+from fleet_agent.link.messages import Call, Release, ToKeeper
 from fleet_agent.supervisor.keeper_pulse import SILENT_SECONDS, KeeperPulse
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.troubles import Troubles
@@ -14,11 +15,11 @@ class World:
         self.told: list[str] = []
         self.loop = Loop(lambda: self.now)
         troubles = Troubles(self.loop, lambda: Now(self.now, self.now), self.told.append)
-        self.pulse = KeeperPulse(self.loop, self._call, troubles)
+        self.pulse = KeeperPulse(self.loop, self._sent, troubles)
         self.pulse.is_heeded = is_heeded
 
-    def _call(self) -> None:
-        self.calls += 1
+    def _sent(self, message: ToKeeper) -> None:
+        self.calls += isinstance(message, Call)
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -38,6 +39,13 @@ def test_one_call_at_a_time() -> None:
     world.pulse.answered()
     world.pass_time(60)
     assert (world.calls, world.told) == (2, [])
+
+
+def test_what_is_waited_for_is_followed_by_a_call() -> None:
+    world = World()
+    world.pulse.ask(Release("g:a", 1))
+    world.pulse.ask(Release("g:b", 1))
+    assert world.calls == 1
 
 
 def test_silence_is_told_once_and_so_is_its_end() -> None:
