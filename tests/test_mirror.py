@@ -22,7 +22,6 @@ COVERED_BY: dict[str, str] = {
     "agent/fleet_agent/supervisor/log_answers.py": "tests/agent/supervisor/test_requests.py",
     "agent/fleet_agent/supervisor/trees/asking.py": "tests/agent/supervisor/test_requests.py",
     "agent/fleet_agent/supervisor/trees/showing.py": "tests/agent/supervisor/trees/test_trees.py",
-    "agent/fleet_agent/supervisor/trees/hunting.py": "tests/agent/supervisor/trees/test_trees.py",
     "agent/fleet_agent/config/reading.py": "tests/agent/config/test_load.py",
     "agent/fleet_agent/config/settings.py": "tests/agent/config/test_load.py",
     "agent/fleet_agent/core/events.py": "tests/agent/core/test_machine.py",

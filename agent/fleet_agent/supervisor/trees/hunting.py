@@ -78,10 +78,11 @@ class Hunt:
             self._tell("")
             return
         refused = self._signal_them(folders, inside, outside)
-        if self.is_killing and refused.keys() >= everybody:
-            why = next(iter(refused.values())).strerror
+        forbidden = {pid for pid, error in refused.items() if isinstance(error, PermissionError)}
+        if self.is_killing and forbidden >= everybody:
             self._killed -= everybody
-            self._tell(f"{counted(everybody)} cannot be signalled: {why}")
+            self._asked -= everybody
+            self._tell(f"{counted(everybody)} cannot be signalled: Operation not permitted")
             return
         self._watch(folders, outside)
 
