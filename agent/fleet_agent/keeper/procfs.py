@@ -18,14 +18,14 @@ _PIDFD_INFO_EXIT = 1 << 3
 class Stat(NamedTuple):
     """The part of /proc/PID/stat that tells one process from another of the same pid.
 
-    `ticks` is the start time in clock ticks since boot; `status` the wait status of a zombie, 0 also
-    where the kernel does not let us know it.
+    `ticks` is the start time in clock ticks since boot; `status` the wait status of a zombie, None
+    where the kernel does not let us know it and, before Linux 5.16, where it is 0.
     """
 
     state: str
     group: int
     ticks: int
-    status: int
+    status: int | None
     parent: int
 
     @property
@@ -48,7 +48,10 @@ def stat(pid: int) -> Stat | None:
         os.close(fd)
     # The name in parentheses may hold blanks and parentheses of its own.
     fields = data[data.rindex(b")") + 2 :].split()
-    return Stat(fields[0].decode("ascii"), int(fields[2]), int(fields[19]), int(fields[49]), int(fields[1]))
+    # A zombie is not running, so wchan is 1, unless both it and the status are hidden from us.
+    is_told = fields[32] != b"0" or fields[49] != b"0"
+    status = int(fields[49]) if is_told else None
+    return Stat(fields[0].decode("ascii"), int(fields[2]), int(fields[19]), status, int(fields[1]))
 
 
 def status_of_dead(pid: int, ticks: int, pidfd: int) -> int | None:
@@ -58,8 +61,7 @@ def status_of_dead(pid: int, ticks: int, pidfd: int) -> int | None:
     Linux 6.15, to whoever held a pidfd (or -1) before.
     """
     found = stat(pid)
-    is_zombie = found is not None and found.ticks == ticks and not found.is_alive
-    if found is not None and is_zombie and (found.status or _may_know(pid)):
+    if found is not None and found.ticks == ticks and not found.is_alive and found.status is not None:
         return found.status
     info = bytearray(_PIDFD_INFO.pack(_PIDFD_INFO_EXIT, *[0] * 13))
     try:
@@ -68,20 +70,6 @@ def status_of_dead(pid: int, ticks: int, pidfd: int) -> int | None:
         return None
     mask, *_, status = _PIDFD_INFO.unpack(info)
     return int(status) if mask & _PIDFD_INFO_EXIT else None
-
-
-def _may_know(pid: int) -> bool:
-    """Whether a zombie's status of 0 is one, and not what the kernel tells those who may not know."""
-    try:
-        fd = os.open(f"/proc/{pid}/io", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return bool(os.read(fd, 16))
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
 
 
 def boot_id() -> str:
