@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("agent/fleet_agent", "controller/fleet_controller", "cli/fleet_cli", "proto/fleet_api")
 
 COVERED_BY: dict[str, str] = {
+    "agent/fleet_agent/supervisor/world.py": "tests/agent/supervisor/test_agent.py",
     "agent/fleet_agent/keeper/replacing.py": "tests/agent/keeper/test_supervisors.py",
     "agent/fleet_agent/supervisor/acting.py": "tests/agent/supervisor/test_agent.py",
     "agent/fleet_agent/commands/succeed.py": "tests/agent/keeper/test_supervisors.py",

@@ -6,8 +6,6 @@ configuration in force, the journal and the children.
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from fleet_api.paths import AgentPaths
 from fleet_api.version import VERSION
@@ -15,7 +13,7 @@ from fleet_api.version import VERSION
 from fleet_agent.config.settings import AgentConfig
 from fleet_agent.core import events
 from fleet_agent.core.log_lines import INFO, WARN, LogLine, move_line
-from fleet_agent.core.model import Now, ProcessSpec
+from fleet_agent.core.model import ProcessSpec
 from fleet_agent.link.messages import (
     Asked,
     Begin,
@@ -69,17 +67,7 @@ from fleet_agent.supervisor.trees.trees import Trees, agent_mark
 from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.upgrading import Place, Upgrading
 from fleet_agent.supervisor.watching import Watching
-
-
-class World(NamedTuple):
-    """What comes from outside: clocks, ids and the environment."""
-
-    clock: Callable[[], Now]
-    new_id: Callable[[], str]
-    environ: Mapping[str, str]
-    host_name: str
-    # As the command line names it; empty where it does not.
-    state_dir: str
+from fleet_agent.supervisor.world import World
 
 
 class Agent:

@@ -12,8 +12,9 @@ from fleet_api.paths import agent_paths
 
 from fleet_agent.core.model import Now
 from fleet_agent.supervisor.active import ActiveConfig, ConfigurationBroken
-from fleet_agent.supervisor.agent import Agent, World
+from fleet_agent.supervisor.agent import Agent
 from fleet_agent.supervisor.loop import Loop
+from fleet_agent.supervisor.world import World
 
 CANNOT_START = 2
 
