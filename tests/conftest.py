@@ -3,12 +3,14 @@
 `make test` sets FLEET_TEST_BUDGET; then a folder beyond its budget fails the run.
 """
 
+import contextlib
 import os
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from real import cgroups
 
 BUDGET_SECONDS = {
     "agent": 240,
@@ -50,6 +52,9 @@ def _over_budget() -> list[str]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     is_worker = hasattr(session.config, "workerinput")
+    if not is_worker:
+        with contextlib.suppress(OSError):
+            cgroups.sweep_old()
     if os.environ.get("FLEET_TEST_BUDGET") and not is_worker and _over_budget() and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

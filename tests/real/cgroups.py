@@ -9,6 +9,7 @@ from fleet_agent.supervisor.trees import cgroups
 from fleet_agent.supervisor.trees.trees import agent_mark
 
 SWEEP_SECONDS = 1.0
+OLD_SECONDS = 60.0
 
 
 def why_not() -> str:
@@ -41,6 +42,16 @@ def sweep(runtime: Path) -> None:
     while os.path.exists(home.path) and time.monotonic() < deadline:
         time.sleep(0.01)
         home.leave()
+
+
+def sweep_old() -> None:
+    """Remove what agents have left that were killed: the empty cgroups of all of them, save young ones."""
+    if WHY_NOT:
+        return
+    place = Path(cgroups.find_place())
+    for folder in place.glob("fleet-agent.*"):
+        if not cgroups.is_populated(str(folder)) and time.time() - folder.stat().st_mtime > OLD_SECONDS:
+            cgroups.remove(str(folder))
 
 
 def folders_of(agent: str) -> list[Path]:
