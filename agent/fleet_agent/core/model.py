@@ -143,6 +143,22 @@ class Timer(NamedTuple):
     due: float
 
 
+_NUMBER = (int, float)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "wanted": (bool,),
+    "run": (int,),
+    "pid": (int,),
+    "stopped": _NUMBER,
+    "changed": _NUMBER,
+    "failures": (int,),
+    "spawn_error": (str,),
+    "reason": (str,),
+    "signals": (int,),
+    "expected": (bool,),
+}
+"""What the fields of a stored process must be, where reading them would not tell."""
+
+
 class Process(NamedTuple):
     """All that is known of one process; what a new supervisor needs to go on where the old one ended.
 
@@ -199,13 +215,19 @@ class Process(NamedTuple):
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Process":
-        """The inverse of `to_state`."""
+        """The inverse of `to_state`.
+
+        Raises: KeyError, TypeError, ValueError or IndexError for what is no process.
+        """
+        for name, kinds in _KINDS.items():
+            if type(state[name]) not in kinds:
+                raise TypeError(f"{name} is {str(state[name])[:80]}")
         return cls(
             state=State(state["state"]),
             wanted=state["wanted"],
             run=state["run"],
             pid=state["pid"],
-            started=Now(*state["started"]) if state["started"] else None,
+            started=Now(*map(float, state["started"])) if state["started"] else None,
             stopped_wall=state["stopped"],
             changed_wall=state["changed"],
             exit=Exit.from_state(state["exit"]) if state["exit"] else None,
@@ -213,7 +235,7 @@ class Process(NamedTuple):
             spawn_error=state["spawn_error"],
             reason=state["reason"],
             signals=state["signals"],
-            timer=Timer(TimerKind(state["timer"][0]), state["timer"][1]) if state["timer"] else None,
+            timer=Timer(TimerKind(state["timer"][0]), float(state["timer"][1])) if state["timer"] else None,
             expected_exit=state["expected"],
             is_killed=state.get("killed", False),
             desire=Desire.from_state(state["desire"]) if state.get("desire") else None,

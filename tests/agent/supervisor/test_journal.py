@@ -1,6 +1,7 @@
 """The journal keeps every whole change, whatever the last write was cut to."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -285,3 +286,16 @@ def test_a_disk_that_stays_full_costs_no_descriptor(tmp_path: Path, monkeypatch:
         for _ in range(20):
             journal.catch_up({})
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+@pytest.mark.parametrize("field", [name for name in Process().to_state() if name not in ("killed", "exit")])
+@pytest.mark.parametrize("value", ["x", [[]], {"a": 1}, 10**400, True])
+def test_a_process_of_odd_fields_is_no_process(tmp_path: Path, field: str, value: object) -> None:
+    a_journal(tmp_path, 1)
+    state = {**a_change(1).process.to_state(), field: value}
+    with (tmp_path / "journal.1").open("a") as file:
+        file.write(json.dumps([{**a_change(2).to_entry(), "p": state}]) + "\n")
+    restored = Journal(str(tmp_path), "boot-1", print).restore()
+    if restored is not None:
+        # It is of the right kind, however odd.
+        assert type(restored.processes["web:web"].to_state()[field]) is type(value)
