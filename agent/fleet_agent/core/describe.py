@@ -10,6 +10,7 @@ from fleet_api.rows import running_description
 
 from fleet_agent.core.desires import DesireKind
 from fleet_agent.core.model import Exit, Now, Process, ProcessSpec, State
+from fleet_agent.core.tree import counted
 
 NOT_STARTED = "Not started"
 
@@ -57,16 +58,12 @@ def tree_text(ended: int, killed: int, remaining: str, stopsignal: int) -> str:
     """What became of descendants: `2 descendants killed with SIGKILL`; empty when there were none."""
     parts = []
     if ended:
-        parts.append(f"{_descendants(ended)} ended after {signal_name(stopsignal)}")
+        parts.append(f"{counted(ended)} ended after {signal_name(stopsignal)}")
     if killed:
-        parts.append(f"{_descendants(killed)} killed with SIGKILL")
+        parts.append(f"{counted(killed)} killed with SIGKILL")
     if remaining:
         parts.append(remaining)
     return "; ".join(parts)
-
-
-def _descendants(count: int) -> str:
-    return f"{count} descendant{'' if count == 1 else 's'}"
 
 
 def stop_time_text(local: LocalTime) -> str:

@@ -3,7 +3,7 @@
 Called by the supervisor's room `trees`, for what no cgroup tells.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 RunKey = tuple[str, int]
@@ -106,7 +106,6 @@ def depths(parents: Mapping[int, int], first: int = 0) -> list[tuple[int, int]]:
     return ordered + [(pid, 1) for pid in missing]
 
 
-def counted(pids: Iterable[int]) -> str:
+def counted(count: int) -> str:
     """`1 descendant`, `3 descendants`."""
-    count = len(set(pids))
     return f"{count} descendant{'' if count == 1 else 's'}"

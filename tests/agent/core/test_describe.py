@@ -10,6 +10,7 @@ from fleet_agent.core.describe import (
     exit_text,
     signal_name,
     stop_time_text,
+    tree_text,
     uptime,
 )
 from fleet_agent.core.desires import Desire, DesireKind
@@ -86,3 +87,18 @@ def test_stop_time_reads_as_strftime_does(hour: int) -> None:
     parts = time.struct_time((2025, 3, 4, hour, 5, 0, 1, 63, 0))
     local = LocalTime(parts.tm_mon, parts.tm_mday, parts.tm_hour, parts.tm_min)
     assert stop_time_text(local) == time.strftime("%b %d %I:%M %p", parts)
+
+
+def test_what_became_of_descendants() -> None:
+    assert tree_text(0, 0, "", 15) == ""
+    assert (
+        tree_text(2, 1, "1 descendant cannot be signalled: no", 15)
+        == "2 descendants ended after SIGTERM; 1 descendant killed with SIGKILL; "
+        "1 descendant cannot be signalled: no"
+    )
+
+
+def test_the_cause_of_a_death_by_signal_is_told() -> None:
+    assert exit_text(Exit(signal=9, cause="why")) == "terminated by SIGKILL: why"
+    assert Exit.from_state(Exit(signal=9, cause="why").to_state()) == Exit(signal=9, cause="why")
+    assert Exit.from_state({"code": 1, "signal": None, "core": False}) == Exit(code=1)

@@ -100,4 +100,4 @@ def test_everybody_is_drawn_once(parents: dict[int, int], first: int) -> None:
 
 
 def test_counted() -> None:
-    assert [counted([1]), counted([1, 2, 1])] == ["1 descendant", "2 descendants"]
+    assert [counted(1), counted(2)] == ["1 descendant", "2 descendants"]

@@ -82,7 +82,7 @@ class Hunt:
         if self.is_killing and forbidden >= everybody:
             self._killed -= everybody
             self._asked -= everybody
-            self._tell(f"{counted(everybody)} cannot be signalled: Operation not permitted")
+            self._tell(f"{counted(len(everybody))} cannot be signalled: Operation not permitted")
             return
         self._watch(folders, outside)
 
