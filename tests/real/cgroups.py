@@ -15,7 +15,7 @@ OLD_SECONDS = 60.0
 def why_not() -> str:
     """Why no agent started here may use cgroup v2; empty when it may."""
     try:
-        home = cgroups.Home(cgroups.find_place(), "test-of-tests")
+        home = cgroups.Home(cgroups.find_place(), f"test-of-tests-{os.getpid()}")
         home.make()
     except cgroups.Unusable as reason:
         return str(reason)
