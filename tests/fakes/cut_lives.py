@@ -82,7 +82,11 @@ class Stage:
                 self.history += json.loads(data)
                 self.numbers.setdefault(self.incarnation, []).extend(e["n"] for e in json.loads(data))
             elif data.startswith(b'{"v"'):
-                self.incarnation = json.loads(data.splitlines()[0])["incarnation"]
+                first, *lines = map(json.loads, data.splitlines())
+                self.incarnation = first["incarnation"]
+                news = [entry for line in lines if isinstance(line, list) for entry in line]
+                self.history += news
+                self.numbers.setdefault(self.incarnation, []).extend(entry["n"] for entry in news)
             self.fuse.act()
 
         patch.setattr(journal_room, "_write_all", write)

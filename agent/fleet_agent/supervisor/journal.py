@@ -21,7 +21,7 @@ another incarnation. A file whose name ends in `.behind` lacks changes that were
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from fleet_agent.core.model import Process
@@ -135,20 +135,27 @@ class Journal:
         return None
 
     def begin(
-        self, incarnation: str, sequence: int, processes: Mapping[str, Process], began: str = ""
+        self,
+        incarnation: str,
+        sequence: int,
+        processes: Mapping[str, Process],
+        began: str = "",
+        news: Sequence[Change] = (),
     ) -> None:
-        """Start a new file with a snapshot; numbers continue after `sequence`.
+        """Start a new file with a snapshot and what has changed since; numbers continue after `sequence`.
 
-        `began` says why this incarnation began.
+        `began` says why this incarnation began. A file without its news would tell the next supervisor that
+        nothing has ended.
         """
         self.incarnation = incarnation
         self.sequence = sequence
         self.began = began
         self._number = max((number for number, _ in self._files()), default=0)
         try:
-            self._open_next(processes)
+            self._open_next(processes, news=news)
         except OSError as error:
             self._fall_behind(error)
+        self.sequence += len(news)
 
     def append(self, changes: list[Change], processes: Callable[[], dict[str, Process]]) -> None:
         """Write what one event brought, whole or not at all; it counts as having happened from here on.
@@ -246,7 +253,9 @@ class Journal:
                     if entry.get("n", 0) > after:
                         yield Change.from_entry(entry)
 
-    def _open_next(self, processes: Mapping[str, Process], keeps_older: bool = True) -> None:
+    def _open_next(
+        self, processes: Mapping[str, Process], keeps_older: bool = True, news: Sequence[Change] = ()
+    ) -> None:
         """Go on in a new file that begins with a snapshot; older ones stay within the bound."""
         number = self._number + 1
         header = {
@@ -255,8 +264,10 @@ class Journal:
             "sequence": self.sequence,
             "began": self.began,
         }
-        snapshot = ({"id": id_, "p": process.to_state()} for id_, process in processes.items())
-        fd = self._write_file(number, header, snapshot)
+        others: list[Line] = [{"id": id_, "p": process.to_state()} for id_, process in processes.items()]
+        if news:
+            others.append([change.to_entry() for change in news])
+        fd = self._write_file(number, header, others)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd

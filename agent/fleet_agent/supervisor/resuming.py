@@ -44,8 +44,8 @@ def go_on(
         began = restored.loss if restored is not None else journal.unreadable or UNKNOWN_PAST
         journal.begin(new_incarnation, 0, roster.states(), began)
     else:
-        journal.begin(restored.incarnation, restored.sequence, earlier, restored.began)
-        roster.tell_news(earlier, _why_otherwise(restored))
+        news = roster.news(earlier, restored.sequence, _why_otherwise(restored))
+        journal.begin(restored.incarnation, restored.sequence, earlier, restored.began, news)
     children.take_over(found, now, goes_on=lives_on)
 
 

@@ -87,22 +87,21 @@ class Roster:
         self._journal.append([change], self.states)
         self._tell([change], spec)
 
-    def tell_news(self, told: Mapping[str, Process], reason: str) -> None:
-        """Number whatever is otherwise than was told last, for whoever resumes from before."""
+    def news(self, told: Mapping[str, Process], sequence: int, reason: str) -> list[Change]:
+        """Whatever is otherwise than was told last, numbered after `sequence`: whoever resumes must hear."""
         wall = self._clock().wall
         changes: list[Change] = []
         for id_, process in told.items():
             if id_ not in self._members:
-                number = self._journal.sequence + len(changes) + 1
+                sequence += 1
                 gone = "it left the configuration"
-                changes.append(Change(number, wall, id_, process.state.value, gone, process, removed=True))
+                changes.append(Change(sequence, wall, id_, process.state.value, gone, process, removed=True))
         for id_, (_, process) in self._members.items():
             before = told.get(id_, Process())
             if process != before or id_ not in told:
-                number = self._journal.sequence + len(changes) + 1
-                changes.append(Change(number, wall, id_, before.state.value, reason, process))
-        if changes:
-            self._journal.append(changes, self.states)
+                sequence += 1
+                changes.append(Change(sequence, wall, id_, before.state.value, reason, process))
+        return changes
 
     def apply(self, id_: str, event: events.Event, at: Now | None = None) -> Process:
         """Let an event happen to a process, now or at the time given; returns what is known of it then."""

@@ -299,3 +299,17 @@ def test_a_process_of_odd_fields_is_no_process(tmp_path: Path, field: str, value
     if restored is not None:
         # It is of the right kind, however odd.
         assert type(restored.processes["web:web"].to_state()[field]) is type(value)
+
+
+def test_what_ended_with_an_agent_has_ended_as_soon_as_the_next_one_has_a_file(tmp_path: Path) -> None:
+    a_journal(tmp_path, 3).leave()
+    second = Journal(str(tmp_path), "boot-1", print)
+    news = a_change(4)._replace(process=Process(run=3))
+    second.begin("inc", 3, {"web:web": a_change(3).process}, "", [news])
+    assert second.sequence == 4
+    # Killed here: the third one must not take it for stopped by somebody.
+    restored = restore(tmp_path)
+    assert (restored.sequence, restored.processes) == (4, {"web:web": Process(run=3)})
+    found = second.since(3)
+    assert found is not None
+    assert list(found) == [news]
