@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 from fakes import certificates
 from fakes.certificates import Pki
 from fakes.controller import DEADLINE_SECONDS, read_endpoint, write_config, write_inventory
+from fakes.descriptors import is_readable
 from fleet_api import channel, identity
 from fleet_api.identity import Role
 from fleet_api.v1 import agent_pb2, controller_pb2, controller_pb2_grpc, types_pb2
@@ -179,7 +179,7 @@ def slow_agent(pki: Pki, seconds: float) -> Iterator[str]:
     )
     try:
         assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], DEADLINE_SECONDS)
+        ready = is_readable(process.stdout, DEADLINE_SECONDS)
         assert ready, "the agent did not come up"
         yield str(json.loads(process.stdout.readline())["address"])
     finally:

@@ -2,7 +2,16 @@
 
 import contextlib
 import os
+import select
 from pathlib import Path
+from typing import Protocol
+
+
+class SupportsFileno(Protocol):
+    """A socket, a file, a channel."""
+
+    def fileno(self) -> int:
+        """Its number."""
 
 
 def open_below(folder: Path) -> list[str]:
@@ -21,3 +30,10 @@ def _names() -> list[str]:
         with contextlib.suppress(OSError):
             names.append(os.readlink(f"/proc/self/fd/{fd}"))
     return names
+
+
+def is_readable(file: int | SupportsFileno, seconds: float) -> bool:
+    """Whether there is something to read within so many seconds, whatever the number of the descriptor."""
+    poller = select.poll()
+    poller.register(file, select.POLLIN)
+    return bool(poller.poll(max(0.0, seconds) * 1000))

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from fakes.descriptors import is_readable
 from fleet_agent.link import messages
 from fleet_agent.link.channel import Channel
 
@@ -79,8 +80,9 @@ class Link:
 
     def turn(self, seconds: float) -> None:
         """Read and write what is there."""
-        writers = [self.channel] if self.channel.wants_write else []
-        select.select([self.channel], writers, [], max(seconds, 0))
+        poller = select.poll()
+        poller.register(self.channel, select.POLLIN | (select.POLLOUT if self.channel.wants_write else 0))
+        poller.poll(max(seconds, 0) * 1000)
         self.channel.flush()
         received = self.channel.receive()
         if received is None:
@@ -118,7 +120,7 @@ class Link:
         end = time.monotonic() + DEADLINE_SECONDS
         while len(data) < size:
             assert time.monotonic() < end, f"only {len(data)} bytes of {size}"
-            if select.select([fd], [], [], 0.5)[0]:
+            if is_readable(fd, 0.5):
                 piece = os.read(fd, size - len(data))
                 assert piece, f"the stream ended after {len(data)} bytes"
                 data += piece
@@ -131,7 +133,7 @@ class Link:
         end = time.monotonic() + DEADLINE_SECONDS
         while True:
             assert time.monotonic() < end, f"no end after {len(data)} bytes"
-            if select.select([fd], [], [], 0.5)[0]:
+            if is_readable(fd, 0.5):
                 piece = os.read(fd, 65536)
                 if not piece:
                     return data

@@ -3,12 +3,12 @@
 import json
 import os
 import random
-import select
 import socket
 from array import array
 from collections.abc import Iterator
 
 import pytest
+from fakes.descriptors import is_readable
 from fleet_agent.link.channel import Channel, Received
 from fleet_api.errors import BadRequest
 from fleet_api.frames import encode
@@ -42,7 +42,7 @@ def pump(sender: Channel, receiver: Channel) -> list[Received]:
     received: list[Received] = []
     while True:
         sender.flush()
-        if not select.select([receiver], [], [], 0)[0]:
+        if not is_readable(receiver, 0):
             assert not sender.wants_write
             return received
         received += receiver.receive() or []

@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import random
-import select
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.descriptors import is_readable
 from fleet_agent.supervisor.logs.inflight import Journal, Origin, encode_origin, sentinels
 
 PROGRAMS = Path(__file__).parents[3] / "programs"
@@ -97,7 +97,7 @@ class Bench:
     def _hear(self, word: str) -> str:
         assert self.nest is not None
         assert self.nest.stdout is not None
-        ready, _, _ = select.select([self.nest.stdout], [], [], 30)
+        ready = is_readable(self.nest.stdout, 30)
         assert ready, f"no word {word!r}"
         heard, _, value = self.nest.stdout.readline().decode().strip().partition(" ")
         assert heard == word
