@@ -20,7 +20,7 @@ from real.upgrades import other_version
 from real.waiting import wait_for
 
 MINED = [sys.executable, str(PROGRAMS / "mined.py")]
-LOUD = Program("loud", "loud", "true", 0, False, 8_000)
+LOUD = Program("loud", "loud", "true", 0, False, 4_000)
 SHORT = Program("short", "short", "true", 0, True, 8_000)
 QUIET = Program("quiet", "quiet", "true", 0, False, 0)
 FAMILY = Program("family", "family", "true", 0, True, 8_000)

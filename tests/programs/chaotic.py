@@ -134,7 +134,7 @@ def main() -> None:
         if life.is_told and kind != "stubborn":
             life.end(1, dice.below(3))
         if kind != "quiet":
-            for _ in range(1 + (dice.below(30) if kind == "loud" or dice.below(12) == 0 else 0)):
+            for _ in range(1 + (dice.below(12) if kind == "loud" or dice.below(12) == 0 else 0)):
                 life.say(1 + dice.below(2))
         time.sleep((0.001, 0.004, 0.01, 0.02)[dice.below(4)])
     if dice.below(3) == 0:
