@@ -101,6 +101,7 @@ class Agent:
     # ------------------------------------------------------------------ from the keeper
 
     def _on_message(self, message: Message, fds: list[int]) -> None:
+        self._keeper_pulse.heard()
         match message:
             case Hello():
                 self._hello = message

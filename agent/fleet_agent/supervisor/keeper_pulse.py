@@ -1,6 +1,7 @@
 """Whether the keeper answers. Used by `agent` and `requests`.
 
-It is called when something is asked of it, and when somebody looks; never else.
+It is called when somebody looks, and when it has not said anything for a while since something was asked
+of it: what it says first is mostly the effect of that, and a call at once would delay it.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from fleet_agent.supervisor.troubles import Troubles
 
 SILENT_SECONDS = 5.0
 LOOK_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0
 KIND = "keeper"
 
 
@@ -24,13 +26,37 @@ class KeeperPulse:
         self._called: float | None = None
         self._is_silent = False
         self._is_looking = False
+        self._asked: float | None = None
+        self._is_patient = False
         self.is_heeded = False
         """Whether this keeper is of a version that answers."""
 
     def ask(self, request: ToKeeper) -> None:
         """Send a request whose effect is waited for."""
         self._send(request)
-        self.owes()
+        if self._asked is None:
+            self._asked = self._loop.now()
+            self._wait(PATIENCE_SECONDS)
+
+    def heard(self) -> None:
+        """The keeper has said something."""
+        self._asked = None
+
+    def _wait(self, seconds: float) -> None:
+        if not self._is_patient:
+            self._is_patient = True
+            self._loop.after(seconds, self._call_if_unheard)
+
+    def _call_if_unheard(self) -> None:
+        self._is_patient = False
+        if self._asked is None:
+            return
+        left = self._asked + PATIENCE_SECONDS - self._loop.now()
+        if left > 0:
+            self._wait(left)
+        else:
+            self._asked = None
+            self.owes()
 
     def owes(self) -> float:
         """For how many seconds the keeper has owed an answer; calls it when it owes none."""

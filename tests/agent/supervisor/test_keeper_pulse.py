@@ -3,7 +3,7 @@
 from fakes.loop_turns import turn
 from fleet_agent.core.model import Now
 from fleet_agent.link.messages import Call, Release, ToKeeper
-from fleet_agent.supervisor.keeper_pulse import SILENT_SECONDS, KeeperPulse
+from fleet_agent.supervisor.keeper_pulse import PATIENCE_SECONDS, SILENT_SECONDS, KeeperPulse
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.troubles import Troubles
 
@@ -41,10 +41,26 @@ def test_one_call_at_a_time() -> None:
     assert (world.calls, world.told) == (2, [])
 
 
-def test_what_is_waited_for_is_followed_by_a_call() -> None:
+def test_what_is_waited_for_in_vain_is_followed_by_a_call() -> None:
     world = World()
     world.pulse.ask(Release("g:a", 1))
     world.pulse.ask(Release("g:b", 1))
+    assert world.calls == 0
+    world.pass_time(PATIENCE_SECONDS + 0.1)
+    assert world.calls == 1
+
+
+def test_who_says_something_is_not_called() -> None:
+    world = World()
+    for _ in range(5):
+        world.pulse.ask(Release("g:a", 1))
+        world.now += 0.5
+        world.pulse.heard()
+    world.pass_time(0.4)
+    world.pulse.ask(Release("g:a", 1))
+    world.pass_time(PATIENCE_SECONDS - 0.1)
+    assert world.calls == 0, "the patience counts from the request"
+    world.pass_time(0.2)
     assert world.calls == 1
 
 
