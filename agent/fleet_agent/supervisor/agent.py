@@ -4,6 +4,7 @@ It begins when the keeper has told all it holds, and goes on where an earlier su
 configuration in force, the journal and the children.
 """
 
+import gc
 import os
 import sys
 
@@ -211,6 +212,8 @@ class Agent:
             self._ending.ask("stop", "SIGTERM")
         else:
             resuming.autostart(self._roster)
+        # What has been built stays as long as we do: no collection need look through it again.
+        gc.freeze()
         self._send(Ready())
 
     def _build(self, config: AgentConfig, journal: Journal, hello: Hello) -> None:
