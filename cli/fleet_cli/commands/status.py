@@ -19,7 +19,7 @@ fleetctl status                        this host
 fleetctl status 'web:*' db             a group, a program
 fleetctl status --all-hosts            the fleet, folded
 fleetctl status web -H 'web[1-20],!web3' -o wide
-fleetctl status --tree web             with descendants, their CPU time and memory
+fleetctl status --tree web             with descendants, CPU time, memory
 """
 
 
