@@ -13,20 +13,20 @@ from hypothesis import HealthCheck, settings
 from real import cgroups
 
 BUDGET_SECONDS = {
-    "agent": 240,
-    "chaos": 100,
-    "cli": 60,
-    "controller": 90,
-    "proto": 40,
-    "e2e": 340,
-    ".": 30,
+    "agent": 270,
+    "chaos": 60,
+    "cli": 40,
+    "controller": 80,
+    "proto": 30,
+    "e2e": 700,
+    ".": 20,
 }
-"""Sum of the durations of a folder's tests over all workers; two to four times what is usual.
+"""Sum of the durations of a folder's tests over all workers; about one and a half times what is usual.
 
-Two workers do it twice, as root and as a plain user: so this sum is also the longest that `make test` may
-take, which is 15 minutes.
+Two workers do it twice, as root and as a plain user: so their sum is also the longest that `make test` may
+take. Usual are 13 minutes.
 """
-assert sum(BUDGET_SECONDS.values()) <= 15 * 60
+assert sum(BUDGET_SECONDS.values()) <= 20 * 60
 
 settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
