@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -25,10 +26,10 @@ def end_in_order(agent: RealAgent) -> int:
 
 
 def lines_with(agent: RealAgent, words: str) -> list[str]:
-    """The lines of the activity log that hold these words, without their times."""
-    return [
-        line.partition(" ")[2].partition(" ")[2] for line in agent.activity().splitlines() if words in line
-    ]
+    """The lines of the activity log that hold these words as such, without their times."""
+    # A number in base 16 may hold `bad`.
+    held = re.compile(rf"\b{re.escape(words)}\b").search
+    return [line.partition(" ")[2].partition(" ")[2] for line in agent.activity().splitlines() if held(line)]
 
 
 def test_the_activity_log_tells_each_thing_once(tmp_path: Path) -> None:
