@@ -1,7 +1,8 @@
 """From kill -9 of a child to the first act of the next one, with 20 and with 1000 programs.
 
 Each program is up for more than 1.5 s when it is killed, so that no back-off is due. supervisord polls
-once a second: its kills are spread evenly over that period.
+once a second, all its programs: its kills are spread evenly over that period, and it is stopped while it is
+not its turn.
 """
 
 import os
@@ -86,8 +87,9 @@ def compare(size: int, rounds: int) -> Round:
             daemon.settle()
         rows, ours, theirs = [], [], []
         for turn in range(rounds):
-            time.sleep(UP_SECONDS)
-            ours.append(kill_some(fleet, OUR_KILLS, 0.0))
+            with peer.paused():
+                time.sleep(UP_SECONDS)
+                ours.append(kill_some(fleet, OUR_KILLS, 0.0))
             time.sleep(UP_SECONDS)
             theirs.append(kill_some(peer, THEIR_KILLS, 1.0))
             rows.append(row(str(turn + 1), ours[-1], theirs[-1]))

@@ -33,6 +33,7 @@ COVERED_BY: dict[str, str] = {
     "agent/fleet_agent/keeper/supervisor_link.py": "tests/agent/keeper/test_keeper.py",
     "controller/fleet_controller/session.py": "tests/controller/test_sessions.py",
     "cli/fleet_cli/commands/pki.py": "tests/cli/test_pki.py",
+    "proto/fleet_api/credentials.py": "tests/proto/test_tls.py",
     "proto/fleet_api/hostrange.py": "tests/proto/test_hostset.py",
     "proto/fleet_api/version.py": "tests/cli/commands/test_version.py",
 }

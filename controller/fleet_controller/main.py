@@ -24,9 +24,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 import grpc.aio
 from fleet_api import channel, tls
 from fleet_api.admission import Admission, Door
+from fleet_api.credentials import Credentials
 from fleet_api.errors import BadRequest, Conflict, Denied, FleetError, NotFound
 from fleet_api.identity import Role
-from fleet_api.tls import Credentials
 from fleet_api.v1 import controller_pb2, controller_pb2_grpc
 from fleet_api.version import VERSION
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc

@@ -12,10 +12,10 @@ from typing import NamedTuple, TypeAlias
 import grpc
 import grpc.aio
 from fleet_api import channel, identity, status_codes, wire
+from fleet_api.credentials import Credentials
 from fleet_api.errors import Broken, FleetError, Unavailable
 from fleet_api.identity import Role
 from fleet_api.probe import probe
-from fleet_api.tls import Credentials
 from fleet_api.unreachable import SILENT_HINT
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc
 

@@ -6,8 +6,8 @@ Built by `main`, which hands over each new inventory; `dispatch` and `relay` ask
 import asyncio
 from collections.abc import Callable
 
+from fleet_api.credentials import Credentials
 from fleet_api.errors import Unavailable
-from fleet_api.tls import Credentials
 
 from fleet_controller.config import Config
 from fleet_controller.log import Log

@@ -10,8 +10,8 @@ import grpc
 import grpc.aio
 
 from fleet_api import address
+from fleet_api.credentials import Credentials
 from fleet_api.errors import BadRequest
-from fleet_api.tls import Credentials
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_STREAMS_PER_CONNECTION = 1000

@@ -1,13 +1,14 @@
 """Who a certificate speaks for: role, name and fleet, as its SAN URI states them.
 
 `spiffe://<fleet>/agent/<host-id>`, `spiffe://<fleet>/controller/<name>`, `spiffe://<fleet>/user/<name>`.
-Called by every door that asks "who is calling?", and by `tls` and `pki`. Imports cryptography only when
-a certificate is read.
+Called by every door that asks "who is calling?", and by `tls` and `pki`. A door asks gRPC, which has read
+the certificate already: cryptography is imported only where a certificate comes from a file.
 """
 
+import base64
 import functools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -130,20 +131,7 @@ def from_certificate(pem: bytes) -> Identity:
         uris = []
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise Denied("CERTIFICATE_MALFORMED", f"the certificate cannot be read: {error}") from error
-    # Of two, whatever they are, each reader might take another one.
-    if len(uris) != 1:
-        what = "no fleet identity" if not uris else f"{len(uris)} URIs instead of one"
-        raise Denied(
-            "CERTIFICATE_WITHOUT_IDENTITY",
-            f"the certificate {certificate.subject.rfc4514_string()[:80]!r} carries {what}",
-            "issue one with `fleetctl pki issue`",
-        )
-    try:
-        return from_uri(uris[0])
-    except BadRequest as error:
-        raise Denied(
-            "CERTIFICATE_WITHOUT_IDENTITY", f"in the certificate: {error.message}", error.hint
-        ) from error
+    return _the_only_one(uris, certificate.subject.rfc4514_string())
 
 
 def from_auth_context(auth_context: Mapping[str, Iterable[bytes]]) -> Identity:
@@ -158,7 +146,47 @@ def from_auth_context(auth_context: Mapping[str, Iterable[bytes]]) -> Identity:
             "the call came without a certificate",
             "connect with a certificate of this fleet",
         )
-    return from_certificate(pem)
+    subject = _text(next(iter(auth_context.get("x509_subject", ())), b""))
+    uris = [_text(uri) for uri in auth_context.get("peer_uri", ())]
+    holder = _the_only_one(uris, subject)
+    if _is_cut_off(uris[0], pem):
+        raise _without_identity(subject, f"a URI with a NUL in it, after {uris[0][:80]!r}")
+    return holder
+
+
+def _the_only_one(uris: Sequence[str], subject: str) -> Identity:
+    # Of two, whatever they are, each reader might take another one.
+    if len(uris) != 1:
+        raise _without_identity(
+            subject, "no fleet identity" if not uris else f"{len(uris)} URIs instead of one"
+        )
+    try:
+        return from_uri(uris[0])
+    except BadRequest as error:
+        raise Denied(
+            "CERTIFICATE_WITHOUT_IDENTITY", f"in the certificate: {error.message}", error.hint
+        ) from error
+
+
+def _without_identity(subject: str, what: str) -> Denied:
+    return Denied(
+        "CERTIFICATE_WITHOUT_IDENTITY",
+        f"the certificate {subject[:80]!r} carries {what}",
+        "issue one with `fleetctl pki issue`",
+    )
+
+
+def _is_cut_off(uri: str, pem: bytes) -> bool:
+    """Whether the certificate (the first one of `pem`) goes on with a NUL where this URI ends.
+
+    gRPC hands texts on up to their first NUL: of a longer URI it shows an innocent beginning.
+    """
+    body = pem.partition(b"-----BEGIN CERTIFICATE-----")[2].partition(b"-----END CERTIFICATE-----")[0]
+    return uri.encode() + b"\0" in base64.b64decode(body)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
 
 
 def require(peer: Identity, fleet: str, roles: Collection[Role]) -> None:

@@ -19,8 +19,8 @@ from cryptography import x509
 from fleet_api import address as addresses
 from fleet_api import tls, unreachable
 from fleet_api.address import Address
+from fleet_api.credentials import Credentials
 from fleet_api.errors import BadRequest, FleetError, Unavailable
-from fleet_api.tls import Credentials
 
 # What a client of HTTP/2 says first, and an empty SETTINGS frame.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"

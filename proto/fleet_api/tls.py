@@ -7,29 +7,16 @@ in words; gRPC would only say "Socket closed".
 import os
 import stat
 import time
-from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from fleet_api import identity
+from fleet_api.credentials import Credentials
 from fleet_api.errors import BadRequest, Denied, FleetError, NotFound
-from fleet_api.identity import Identity
 
 MAX_FILE_BYTES = 1024 * 1024
-
-
-class Credentials(NamedTuple):
-    """PEM bytes and who they speak for. The key is hidden from `repr`."""
-
-    certificate: bytes
-    key: bytes
-    ca: bytes
-    identity: Identity
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.identity.uri})"
 
 
 def load(certificate_path: str, key_path: str, ca_path: str, now: float) -> Credentials:

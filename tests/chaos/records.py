@@ -52,14 +52,14 @@ class Record(NamedTuple):
 
 
 def read(folder: Path) -> list[Record]:
-    """All records; one that was not filled in yet is left out."""
+    """All records; one that is not filled in up to its last field yet is left out."""
     records = []
     for path in sorted(folder.iterdir()):
         data = path.read_bytes()
         if len(data) < _LAYOUT.size:
             continue
-        pid, ticks = _LAYOUT.unpack_from(data)[:2]
-        if not pid:
+        pid, ticks, *_, last = _LAYOUT.unpack_from(data)
+        if not last:
             continue
         process, _, number = path.name.rpartition(".")
         found = procfs.stat(pid)

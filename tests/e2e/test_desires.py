@@ -99,12 +99,12 @@ def test_a_damaged_file_is_told_once_and_all_that_is_not_known_starts(tmp_path: 
         for name in ("web", "disabled"):
             agent.wait_state(name, "RUNNING")
         assert agent.row("stopped")["state"] == "STOPPED"
-        assert agent.activity().count("what operators stopped or disabled cannot") == 1
+        agent.wait_told("what operators stopped or disabled cannot")
         agent.end()
         agent.start()
         agent.wait_state("disabled", "RUNNING")
         assert agent.row("stopped")["state"] == "STOPPED"
-        assert agent.activity().count("what operators stopped or disabled cannot") == 1
+        agent.wait_told("what operators stopped or disabled cannot")
 
 
 def test_over_the_fleet_a_disabled_program_is_told_refused_and_enabled(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_state_of_another_boot_is_recognised(tmp_path: Path) -> None:
             assert witness.gaps == [
                 "numbering has begun anew since then: the host went down while the agent ran"
             ]
-            assert "changes are numbered anew: the host went down" in agent.activity()
+            agent.wait_told("changes are numbered anew: the host went down")
             agent.operate("stop", "web")
             agent.end()
             assert alive(stranger)

@@ -15,10 +15,10 @@ from fakes import certificates
 from fakes.certificates import Files
 from fakes.ports import free_port
 from fleet_api import channel, identity, status_codes
+from fleet_api.credentials import Credentials
 from fleet_api.errors import FleetError
 from fleet_api.frames import encode
 from fleet_api.identity import Role
-from fleet_api.tls import Credentials
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, controller_pb2
 from real.agent import RealAgent, alive, program
 from real.fleet import CONTROLLER, RealFleet, fleet_section, loopback, run

@@ -92,7 +92,7 @@ def test_a_supervisor_without_descriptors_recovers(tmp_path: Path) -> None:
             door.request("hello", timeout_seconds=1.5)
         assert wait_for(lambda: agent.hello()["supervisor_pid"]) == supervisor
         assert agent.row("back")["pid"] == row["pid"]
-        assert "cannot take a connection: Too many open files" in agent.activity()
+        agent.wait_told("cannot take a connection: Too many open files")
         wait_for(lambda: agent.ask("status")["troubles"], lambda rows: rows == [], what="no trouble")
         with limited(supervisor, resource.RLIMIT_NOFILE, _lowest_free(supervisor)):
             # What the keeper tells of the next run comes with descriptors.

@@ -76,7 +76,7 @@ def test_an_agent_without_a_good_certificate_supervises_and_says_why_nobody_reac
         agent.wait_replaced(agent.kill_supervisor())
         fleet.wait_connected()
         assert agent.hello()["gateway_problem"] == ""
-        assert agent.activity().count("no gateway:") == 1
+        agent.wait_told("no gateway:")
 
 
 @pytest.mark.root

@@ -87,7 +87,7 @@ def test_ends_stops_and_pauses_go_on_through_an_upgrade(tmp_path: Path) -> None:
             assert row["exit"]["code"] == number + 1
         row = agent.wait_state("stubborn", "STOPPED")
         assert time.monotonic() - asked >= 3
-        assert "SIGKILL" in agent.activity()
+        assert wait_for(agent.activity, lambda text: "SIGKILL" in text, what="SIGKILL in the log")
         # Retries come after 1, 2 and 3 s; none is lost or repeated by the upgrade.
         row = agent.wait_state("failing", "FATAL", seconds=30)
         assert row["run"] == 4

@@ -14,8 +14,8 @@ import grpc
 import grpc.aio
 from fakes.certificates import Files
 from fleet_api import channel, rows, status_codes, tls, wire
+from fleet_api.credentials import Credentials
 from fleet_api.errors import Conflict, FleetError, NotFound
-from fleet_api.tls import Credentials
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc, types_pb2
 
 Context = Any

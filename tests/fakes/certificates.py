@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fleet_api import identity, pki, tls
+from fleet_api.credentials import Credentials
 from fleet_api.identity import Identity, Role
-from fleet_api.tls import Credentials
 
 FLEET = "test"
 

@@ -14,9 +14,9 @@ from fakes import certificates
 from fakes.agent import FakeAgent
 from fakes.certificates import Files, Pki
 from fleet_api import channel, identity, status_codes
+from fleet_api.credentials import Credentials
 from fleet_api.errors import FleetError
 from fleet_api.identity import Role
-from fleet_api.tls import Credentials
 from fleet_api.v1 import controller_pb2, controller_pb2_grpc
 from fleet_controller import config, main
 from fleet_controller.inventory import InventoryFile

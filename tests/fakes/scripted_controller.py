@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 
 import grpc
 from fleet_api import channel, status_codes, wire
+from fleet_api.credentials import Credentials
 from fleet_api.errors import FleetError
 from fleet_api.rows import ErrorRow, OutcomeRow, ProcessRow
-from fleet_api.tls import Credentials
 from fleet_api.v1 import agent_pb2, controller_pb2, controller_pb2_grpc, types_pb2
 
 Bucket = controller_pb2.HostOutcome.Bucket

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 from fakes import certificates
+from fakes.certificates import Files
 from fleet_api import channel, status_codes
 from fleet_api.admission import Admission, Context, Door
 from fleet_api.errors import Broken, Denied, FleetError, NotFound
@@ -22,19 +23,25 @@ def test_by_certificate(tmp_path: Path) -> None:
     ours = certificates.make(tmp_path / "ours")
     door = Door("test", PEOPLE)
 
-    def admit(path: str) -> Identity | None:
-        return door.admit({"x509_pem_cert": [Path(path).read_bytes()]})
+    def admit(path: str, *uris: str) -> Identity | None:
+        pem = Path(path).read_bytes()
+        return door.admit({"x509_pem_cert": [pem], "peer_uri": [uri.encode() for uri in uris]})
 
-    assert admit(ours.operator.certificate) == ours.operator.identity
-    for path, code in [
-        (ours.agents["web1"].certificate, "ROLE_NOT_ALLOWED"),
-        (ours.controller.certificate, "ROLE_NOT_ALLOWED"),
-        (certificates.make(tmp_path / "theirs", fleet="theirs").operator.certificate, "WRONG_FLEET"),
-        (ours.ca, "CERTIFICATE_WITHOUT_IDENTITY"),
+    def admit_holder(files: Files) -> Identity | None:
+        return admit(files.certificate, files.identity.uri)
+
+    assert admit_holder(ours.operator) == ours.operator.identity
+    for files, code in [
+        (ours.agents["web1"], "ROLE_NOT_ALLOWED"),
+        (ours.controller, "ROLE_NOT_ALLOWED"),
+        (certificates.make(tmp_path / "theirs", fleet="theirs").operator, "WRONG_FLEET"),
     ]:
         with pytest.raises(Denied) as raised:
-            admit(path)
+            admit_holder(files)
         assert raised.value.code == code
+    with pytest.raises(Denied) as raised:
+        admit(ours.ca)
+    assert raised.value.code == "CERTIFICATE_WITHOUT_IDENTITY"
     with pytest.raises(Denied):
         door.admit({})
 

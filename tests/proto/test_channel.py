@@ -12,9 +12,10 @@ import grpc.aio
 import pytest
 from fakes.certificates import Files, Pki, make
 from fleet_api import channel, identity, status_codes
+from fleet_api.credentials import Credentials
 from fleet_api.errors import BadRequest, FleetError, Unavailable
 from fleet_api.identity import Identity, Role
-from fleet_api.tls import Credentials, from_pem
+from fleet_api.tls import from_pem
 
 DEADLINE = 10.0
 

@@ -119,7 +119,8 @@ def test_an_issued_certificate_states_its_holder(role: Role) -> None:
     ca = pki.create_ca("prod", days=1, now=now)
     issued = pki.issue(ca.certificate, ca.key, holder, days=1, now=now)
     assert identity.from_certificate(issued.certificate) == holder
-    assert identity.from_auth_context({"x509_pem_cert": [issued.certificate]}) == holder
+    context = {"x509_pem_cert": [issued.certificate], "peer_uri": [holder.uri.encode()]}
+    assert identity.from_auth_context(context) == holder
 
 
 def test_other_names_beside_the_identity_do_not_matter() -> None:
@@ -164,7 +165,7 @@ def test_an_unreadable_certificate_is_denied(pem: bytes) -> None:
         {"transport_security_type": [b"insecure"]},
         {
             "x509_subject_alternative_name": [b"spiffe://f/controller/x"],
-            "spiffe_id": [b"spiffe://f/controller/x"],
+            "peer_uri": [b"spiffe://f/controller/x"],
         },
     ],
 )

@@ -105,6 +105,13 @@ class RealAgent:
         path = self.folder / "activity.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def wait_told(self, words: str, times: int = 1) -> None:
+        """Wait until the activity log, which is written behind what it tells of, has these words so often."""
+        counted = wait_for(
+            lambda: self.activity().count(words), lambda count: count >= times, what=f"{words!r} in the log"
+        )
+        assert counted == times, f"{words!r} stands {counted} times in the log"
+
     def door(self) -> Door:
         """A connection to the local door."""
         return Door.connect(str(self.state_dir / "run" / "door.sock"))

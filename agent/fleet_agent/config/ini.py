@@ -72,10 +72,12 @@ def read_text(path: str) -> str:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise BadRequest("CONFIG_UNREADABLE", f"could not read config file {path}: {reason}") from error
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise BadRequest("CONFIG_UNREADABLE", f"could not read config file {path}: not a regular file")
         with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            # Room for as much as may be would be taken at once, and the C library never quite gives it back.
+            data = file.read(min(found.st_size, MAX_FILE_BYTES) + 1)
     except OSError as error:
         message = f"could not read config file {path}: {error.strerror}"
         raise BadRequest("CONFIG_UNREADABLE", message) from error

@@ -25,16 +25,17 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import grpc.aio
-from fleet_api import channel, tls
+from fleet_api import channel
 from fleet_api.admission import Admission, Door
+from fleet_api.credentials import Credentials
 from fleet_api.errors import BadRequest, Conflict, Denied, FleetError
 from fleet_api.frames import Frame
 from fleet_api.identity import Identity, Role
-from fleet_api.tls import Credentials
 from fleet_api.v1 import agent_pb2, agent_pb2_grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from fleet_agent.gateway import own_credentials
 from fleet_agent.gateway.admission import ROLES
 from fleet_agent.gateway.attendance import attend
 from fleet_agent.gateway.confine import User, confine, user_of
@@ -72,7 +73,7 @@ class Setup(NamedTuple):
         """`now`, in seconds since the epoch: when the certificate must be valid.
 
         Raises: BadRequest when an address or a user is missing, Denied for a certificate of somebody else
-        than this host's agent, and what `tls.from_pem` raises.
+        than this host's agent, and what `own_credentials.check` raises.
         """
         address = frame.get("listen")
         if not isinstance(address, str) or not address:
@@ -83,7 +84,7 @@ class Setup(NamedTuple):
         if frame.get("insecure_plaintext") is True:
             return cls(address, None, user)
         certificate, key, ca = (str(frame.get(part) or "").encode() for part in ("certificate", "key", "ca"))
-        credentials = tls.from_pem(certificate, key, ca, now)
+        credentials = own_credentials.check(certificate, key, ca, now)
         _check_holder(credentials.identity, str(frame.get("host_id") or ""))
         return cls(address, credentials, user)
 

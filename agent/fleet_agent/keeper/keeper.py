@@ -20,6 +20,7 @@ from fleet_agent.keeper.handover import Action, Version
 from fleet_agent.keeper.holding import Holding
 from fleet_agent.keeper.notes import failures, say
 from fleet_agent.keeper.notify import Beat, ServiceManager
+from fleet_agent.keeper.reaper import Reaper
 from fleet_agent.keeper.replacing import Replacing
 from fleet_agent.keeper.run_records import Run
 from fleet_agent.keeper.signals import ASKED, Signals
@@ -70,6 +71,7 @@ class Keeper:
         self._deadlines: dict[str, float] = {}
         self._adopted: dict[int, Run] = {}
         self._signals: Signals
+        self._reaper = Reaper()
         self._replacing = Replacing(self._holding, self._supervisors, self._gateways, locks, manager)
 
     def begin(self) -> None:
@@ -115,7 +117,6 @@ class Keeper:
         for fd, _ in self._epoll.poll(self._timeout()):
             if fd == self._signals.fd:
                 self._signals.drain()
-                # Only now: the kernel looks through every child that we have.
                 self._reap()
             elif fd in self._adopted:
                 self._adopted_ended(fd)
@@ -146,6 +147,7 @@ class Keeper:
                 *self._supervisors.due.values(),
                 *self._gateways.kills_due,
                 self._manager.due,
+                self._reaper.due,
             ]
         )
         return max(0.0, due - time.monotonic()) if due < math.inf else None
@@ -176,13 +178,7 @@ class Keeper:
     # ------------------------------------------------------------ deaths
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, status in self._reaper.ended():
             if pid == self._supervisors.pid:
                 self._supervisor_ended(status)
             elif self._supervisors.other_ended(pid, status):
@@ -377,6 +373,8 @@ class Keeper:
 
     def _meet_deadlines(self) -> None:
         now = time.monotonic()
+        if self._reaper.due <= now:
+            self._reap()
         for name in [name for name, due in self._deadlines.items() if due <= now]:
             del self._deadlines[name]
             if name == "kill":

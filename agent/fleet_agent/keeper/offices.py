@@ -20,6 +20,8 @@ _GATEWAY_VARIABLES = frozenset(
     {b"PATH", b"LANG", b"TZ", b"LD_LIBRARY_PATH", b"GRPC_VERBOSITY", b"GRPC_TRACE"}
 )
 _GATEWAY_PREFIXES = (b"LC_", b"PYTHON")
+_SUPERVISOR_MEMORY = {b"MALLOC_TRIM_THRESHOLD_": b"131072", b"MALLOC_ARENA_MAX": b"1"}
+"""How glibc keeps memory for a supervisor: what a start or a status of thousands took is given back."""
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -77,6 +79,11 @@ class SupervisorLife:
         self.lived = now - self._started
         self.young_deaths = self.young_deaths + 1 if self.lived < YOUNG_SECONDS else 0
         return pause_before_restart(self.young_deaths)
+
+
+def supervisor_environment(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Ours, from which nothing is hidden: the configuration may name any of it. Children get none of this."""
+    return {**_SUPERVISOR_MEMORY, **environ}
 
 
 def gateway_environment(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections import deque
+from contextlib import suppress
 from types import FrameType
 
 from fleet_agent.keeper.spawn import HANDLED_SIGNALS
@@ -35,11 +36,9 @@ class Signals:
 
     def drain(self) -> None:
         """Empty `fd`, before anything is done about the signals: one more wakes the loop again."""
-        try:
-            while os.read(self.fd, 4096):
-                continue
-        except BlockingIOError:
-            return
+        with suppress(BlockingIOError):
+            # As good as empty: what so many signals leave behind wakes the loop again at once.
+            os.read(self.fd, 4096)
 
     def take(self) -> signal.Signals | None:
         """The next one that asks for something, if any; deaths are not among them."""

@@ -9,10 +9,10 @@ import fcntl
 import os
 import resource
 import signal
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fleet_agent.link.messages import Spawn
 
@@ -25,8 +25,12 @@ HANDLED_SIGNALS = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-# Popen's pipe, and /dev/null for a stream that is not asked for.
+# What Python ignores, and a program does not expect to be ignored.
+_SIGNALS_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+# The three standard descriptors of a child; Popen needs as many at most.
 SPARE_DESCRIPTORS = 3
+# What a fork says for want of something; so does an exec, but it is then the same want.
+_EXHAUSTED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _FAILED_STEPS = {
     "groups": "couldn't setuid to {uid}: Could not set groups of effective user",
     "gid": "couldn't setuid to {uid}: Could not set group id of effective user",
@@ -73,21 +77,16 @@ def start_child(
 ) -> int | Failure:
     """Start the program of a request with `ends` (as its `streams`) as its standard descriptors; its pid."""
     by_name = dict(zip(request.streams, ends, strict=True))
-    stdout = by_name.get("stdout", subprocess.DEVNULL)
     try:
         own = {os.fsencode(key): os.fsencode(value) for key, value in request.environment.items()}
-        arguments: dict[str, object] = {
-            "executable": request.executable,
-            "stdin": by_name.get("stdin", subprocess.DEVNULL),
-            "stdout": stdout,
-            "stderr": by_name.get("stderr", stdout),
-            "env": {**environ, **own},
-            "umask": -1 if request.umask is None else request.umask,
-        }
+        environment = {**environ, **own}
         if is_other_user(request):
-            return _start_as_user(request, arguments, spare)
+            return _start_as_user(request, by_name, environment, spare)
         with spare, _OpenFiles(request.nofile):
-            return _popen(request.argv, cwd=request.directory or None, **arguments)
+            if request.directory:
+                return _popen(request, by_name, environment)
+            with _umask(request.umask), _low(by_name, request.nofile) as low:
+                return _posix_spawn(request.executable, request.argv, environment, _standard(low))
     except MemoryError:
         return of_resource(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), request.process, "fork")
     except OSError as error:
@@ -101,26 +100,21 @@ def start_office(
 ) -> int:
     """Start supervisor or gateway, with these descriptors as 3, 4 and so on; `environ` None: our own.
 
-    Subtle: the keeper keeps all these numbers taken (see `take_low_numbers`), so that none is the
-    pipe on which Popen hears of a failed exec.
     Raises: OSError.
     """
-
-    def arrange() -> None:
-        # First out of each other's way, then into place.
-        copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(inherit)) for fd in inherit]
-        for target, fd in enumerate(copies, start=3):
-            os.dup2(fd, target, inheritable=True)
-        _reset_signals()
-
+    copies: list[int] = []
     try:
-        with spare, _SignalsBlocked():
-            return _popen(argv, preexec_fn=arrange, env=environ)
+        with spare:
+            # First out of each other's way, then into place.
+            for fd in inherit:
+                copies.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(inherit)))  # noqa: PERF401 - those made are closed
+            places = [(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(copies, start=3)]
+            return _posix_spawn(argv[0], argv, os.environb if environ is None else environ, places)
     except MemoryError as error:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
-    except subprocess.SubprocessError as error:
-        # Between fork and exec only descriptors are needed.
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
+    finally:
+        for fd in copies:
+            os.close(fd)
 
 
 def take_low_numbers() -> None:
@@ -147,14 +141,19 @@ def is_other_user(request: Spawn) -> bool:
     return request.uid != os.geteuid()
 
 
-def _start_as_user(request: Spawn, arguments: dict[str, object], spare: Spare) -> int | Failure:
+def _start_as_user(
+    request: Spawn, by_name: Mapping[str, int], environment: Mapping[bytes, bytes], spare: Spare
+) -> int | Failure:
+    # Only where a user is given: without it, the keeper is smaller.
+    import subprocess  # noqa: PLC0415
+
     if os.geteuid() != 0:
         words = f"couldn't setuid to {request.uid}: Can't drop privilege as nonroot user"
         return Failure("setuid", errno.EPERM, words)
     heard, told = os.pipe()
     try:
         with spare, _OpenFiles(request.nofile), _SignalsBlocked():
-            return _popen(request.argv, preexec_fn=_becoming(request, told), **arguments)
+            return _popen(request, by_name, environment, _becoming(request, told))
     except subprocess.SubprocessError:
         os.set_blocking(heard, False)
         step, _, number = os.read(heard, 64).decode("ascii").partition(" ")
@@ -196,15 +195,90 @@ def _becoming(request: Spawn, told: int) -> Callable[[], None]:
     return become
 
 
-def _popen(argv: Sequence[str], **arguments: object) -> int:
-    # A session of its own, hence a group, too. Within ours, any user's child could open our terminal and type
-    # into it; and one that somebody has stopped would be hung up on by the kernel when we are killed.
+# A session of its own, hence a group, too. Within ours, any user's child could open our terminal and type
+# into it; and one that somebody has stopped would be hung up on by the kernel when we are killed.
+
+
+def _posix_spawn(
+    executable: str,
+    argv: Sequence[str],
+    environ: Mapping[bytes, bytes],
+    places: Sequence[tuple[Any, ...]],
+) -> int:
+    """The quick way, for what keeps our user and folder."""
+    return os.posix_spawn(
+        executable, list(argv), environ, file_actions=places, setsid=True, setsigdef=_SIGNALS_OF_PYTHON
+    )
+
+
+def _standard(by_name: Mapping[str, int]) -> list[tuple[Any, ...]]:
+    """The standard descriptors as `posix_spawn` is told of them; ours lie above, see `take_low_numbers`."""
+    places: list[tuple[Any, ...]] = [
+        (os.POSIX_SPAWN_DUP2, by_name[stream], place)
+        if stream in by_name
+        else (os.POSIX_SPAWN_OPEN, place, os.devnull, os.O_RDWR, 0)
+        for place, stream in enumerate(("stdin", "stdout"))
+    ]
+    return [*places, (os.POSIX_SPAWN_DUP2, by_name.get("stderr", 1), 2)]
+
+
+@contextmanager
+def _low(by_name: Mapping[str, int], limit: int) -> Iterator[Mapping[str, int]]:
+    """The same descriptors with numbers below the limit, above which the C library takes none for one.
+
+    Raises: OSError when no number below it is free.
+    """
+    copies: dict[str, int] = {}
+    try:
+        for stream, fd in by_name.items():
+            if fd >= limit:
+                copies[stream] = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)
+        yield {**by_name, **copies}
+    finally:
+        for fd in copies.values():
+            os.close(fd)
+
+
+def _popen(
+    request: Spawn,
+    by_name: Mapping[str, int],
+    environment: Mapping[bytes, bytes],
+    become: Callable[[], None] | None = None,
+) -> int:
+    """The way for another user or folder, for which `posix_spawn` has no word.
+
+    A `become` enters the folder itself.
+    """
+    import subprocess  # noqa: PLC0415 - as in `_start_as_user`
+
+    stdout = by_name.get("stdout", subprocess.DEVNULL)
     process = subprocess.Popen(
-        argv, close_fds=False, start_new_session=True, restore_signals=True, **arguments
-    )  # type: ignore[call-overload]
+        request.argv,
+        executable=request.executable,
+        stdin=by_name.get("stdin", subprocess.DEVNULL),
+        stdout=stdout,
+        stderr=by_name.get("stderr", stdout),
+        env=environment,
+        umask=-1 if request.umask is None else request.umask,
+        cwd=None if become else request.directory,
+        preexec_fn=become,  # noqa: PLW1509 - the keeper has no threads
+        close_fds=False,
+        start_new_session=True,
+    )
     # Else Popen would call waitpid itself, beside the keeper, when it is collected.
     process.returncode = 0
-    return int(process.pid)
+    return process.pid
+
+
+@contextmanager
+def _umask(mask: int | None) -> Iterator[None]:
+    """Lends the child's umask to the keeper around a spawn, since it is inherited."""
+    before = None if mask is None else os.umask(mask)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.umask(before)
 
 
 def _reset_signals() -> None:
@@ -250,11 +324,11 @@ class _OpenFiles:
 def _failure_of(error: OSError, request: Spawn) -> Failure:
     code = error.errno or 0
     word = errno.errorcode.get(code, str(code))
-    if error.filename is not None and error.filename == request.directory:
+    if error.filename is None or code in _EXHAUSTED:
+        return of_resource(error, request.process, "fork")
+    if error.filename == request.directory:
         return Failure("chdir", code, f"couldn't chdir to {request.directory}: {word}")
-    if error.filename is not None and error.filename == request.executable:
-        return Failure("exec", code, f"couldn't exec {request.executable}: {word}")
-    return of_resource(error, request.process, "fork")
+    return Failure("exec", code, f"couldn't exec {request.executable}: {word}")
 
 
 def of_resource(error: OSError, process: str, stage: str) -> Failure:

@@ -98,7 +98,9 @@ class Supervisors:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                return ours, start_office(argv, [theirs.fileno(), self._locks.runtime.fd], self._spare)
+                inherited = [theirs.fileno(), self._locks.runtime.fd]
+                environ = offices.supervisor_environment(os.environb)
+                return ours, start_office(argv, inherited, self._spare, environ)
             except OSError:
                 ours.close()
                 raise

@@ -45,7 +45,7 @@ from fleet_agent.supervisor.acting import Acting
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.announcement import Announcement
 from fleet_agent.supervisor.aside import AsideThread
-from fleet_agent.supervisor.children import Children, Found
+from fleet_agent.supervisor.children import Children, Found, named
 from fleet_agent.supervisor.desires import Desires
 from fleet_agent.supervisor.door import Door, KeptSocket
 from fleet_agent.supervisor.ending import LOG_DRAIN_SECONDS, Ending
@@ -110,7 +110,7 @@ class Agent:
             case Kept():
                 self._kept[message.name] = KeptSocket(fds[0], message.note)
             case Child():
-                self._found.append(Found(message, dict(zip(message.streams, fds, strict=False))))
+                self._found.append(Found(message, named(message.streams, fds)))
             case Begin():
                 self._begin()
             case Spawned():

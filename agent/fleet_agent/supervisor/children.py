@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ class Children:
         if self._is_short:
             self._is_short = False
             self._report_shortage("")
-        self._read(message.process, message.run, dict(zip(message.streams, fds, strict=False)))
+        self._read(message.process, message.run, named(message.streams, fds))
         self._trees.spawned((message.process, message.run), message.pid, message.monotonic)
         if message.process in self._roster:
             self._report(spawned_line(self._roster[message.process].spec, message.pid))
@@ -215,6 +216,11 @@ class Children:
             "stderr": spec.stderr if spec else LogSpec(),
         }
         self._logs.open_run(id_, run, fds, logs, self._strip)
+
+
+def named(streams: list[str], fds: list[int]) -> dict[str, int]:
+    """The descriptors by stream; each name is one string for all runs, however often it was read."""
+    return dict(zip(map(sys.intern, streams), fds, strict=False))
 
 
 def _starting(child: Child) -> Process:

@@ -207,7 +207,7 @@ class Gateways:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         main = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gateway", "main.py")
-        argv = [sys.executable, "-P", main, "--link-fd", "3", "--port-fd", "4"]
+        argv = [sys.executable, "-P", "-X", "no_debug_ranges", main, "--link-fd", "3", "--port-fd", "4"]
         self._close_session()
         self.pid = 0
         self._is_refusing = False

@@ -146,12 +146,12 @@ class Requests:
         session.answer(number, self._status_of(self._select(texts(arguments, "terms"))))
 
     def _status_of(self, selection: Selection) -> dict[str, Any]:
-        """What is known of the processes that are meant."""
+        """What is known of the processes that are meant; the rows one by one, for there may be thousands."""
         now = self._clock()
         return {
             "position": self._watching.position(),
             "now": now.wall,
-            "processes": [to_row(*self._roster[id_], now) for id_ in _ids(selection) if id_ in self._roster],
+            "processes": (to_row(*self._roster[id_], now) for id_ in _ids(selection) if id_ in self._roster),
             "errors": [error.to_wire() for error in selection.unknown],
             "troubles": self._present_troubles(),
         }

@@ -102,12 +102,13 @@ class Watching:
     def _send_snapshot(self, stream: _Stream) -> None:
         stream.missed, stream.waiting = None, []
         now = self._clock()
-        rows = [to_row(member.spec, member.process, now) for member in self._roster.members()]
+        members = list(self._roster.members())
         position = self.position()
-        for start in range(0, max(1, len(rows)), ROWS_PER_ITEM):
-            part = rows[start : start + ROWS_PER_ITEM]
-            is_last = start + ROWS_PER_ITEM >= len(rows)
-            stream.session.item(stream.number, {"snapshot": part, "position": position, "last": is_last})
+        for start in range(0, max(1, len(members)), ROWS_PER_ITEM):
+            end = start + ROWS_PER_ITEM
+            part = (to_row(member.spec, member.process, now) for member in members[start:end])
+            item = {"snapshot": part, "position": position, "last": end >= len(members)}
+            stream.session.item(stream.number, item)
         stream.last = position["sequence"]
 
     def _catch_up(self, stream: _Stream) -> None:

@@ -47,8 +47,9 @@ def test_bad_options(words: list[str], message: str) -> None:
 def test_the_command_lines_of_supervisor_and_keeper() -> None:
     version = version_of("/py", "/etc/a.conf", "")
     assert version.supervisor[:2] == version.keeper[:2] == ["/py", "-P"]
-    assert version.supervisor[2].endswith("fleet_agent/supervisor/main.py")
-    assert version.supervisor[3:] == ["--link-fd", "3", "--config", "/etc/a.conf"]
+    assert version.supervisor[2:4] == ["-X", "no_debug_ranges"]
+    assert version.supervisor[4].endswith("fleet_agent/supervisor/main.py")
+    assert version.supervisor[5:] == ["--link-fd", "3", "--config", "/etc/a.conf"]
     assert version.keeper[2].endswith("fleet_agent/main.py")
     assert version.keeper[3:] == ["succeed", "--config", "/etc/a.conf"]
     for argv in version_of("/py", "c", "state"):

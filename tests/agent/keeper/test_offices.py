@@ -258,3 +258,8 @@ def start_gateway(link: Link) -> tuple[int, socket.socket]:
     ours.settimeout(20)
     assert ours.recv(100)
     return pid, ours
+
+
+def test_a_supervisor_finds_all_of_our_environment_and_a_setting_of_its_own() -> None:
+    ours = {b"PATH": b"/bin", b"SECRET": b"s", b"MALLOC_ARENA_MAX": b"4"}
+    assert offices.supervisor_environment(ours) == {**ours, b"MALLOC_TRIM_THRESHOLD_": b"131072"}

@@ -206,14 +206,14 @@ def test_what_the_starter_left_open_does_not_reach_the_children(tmp_path: Path) 
         assert link.read_all("g:a").split() == [b"0", b"1", b"2", b"3"], "3 is the folder that is listed"
 
 
-@pytest.mark.parametrize("lack", [MemoryError(), subprocess.SubprocessError("in the child")])
+@pytest.mark.parametrize("lack", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
 def test_an_office_for_which_there_is_no_memory_or_descriptor_is_an_error_of_the_system(
     lack: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lacking(*_: object, **__: object) -> None:
         raise lack
 
-    monkeypatch.setattr(subprocess, "Popen", lacking)
+    monkeypatch.setattr(os, "posix_spawn", lacking)
     with pytest.raises(OSError, match=r"Cannot allocate memory|Too many open files"):
         spawn.start_office(["true"], [], spawn.Spare())
 
@@ -222,7 +222,7 @@ def test_a_child_for_which_there_is_no_memory_is_a_failed_fork(monkeypatch: pyte
     def lacking(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(subprocess, "Popen", lacking)
+    monkeypatch.setattr(os, "posix_spawn", lacking)
     request = messages.Spawn("g:a", 1, "/bin/true", ["true"], {}, streams=[])
     failure = spawn.start_child(request, [], {}, spawn.Spare())
     assert isinstance(failure, spawn.Failure)

@@ -73,7 +73,9 @@ def settled(path: str, trusted: Uids | None = None) -> str:
 
     One that leads to an open descriptor stays as it is, and so does one that `open_log` refuses.
     """
-    path = os.path.normpath(path)
+    plain = os.path.normpath(path)
+    # One string for all who know it: each process has two logs.
+    path = path if plain == path else plain
     if not os.path.islink(path):
         return path
     try:

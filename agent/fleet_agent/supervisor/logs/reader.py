@@ -16,6 +16,7 @@ from fleet_agent.supervisor.logs.streams import Stream
 TURN_SECONDS = 0.02
 FULL_BYTES = CHUNK_BYTES // 2
 SHORTEST_NAP_SECONDS = 0.0001
+YIELD_SECONDS = 0.003
 
 
 class Reader:
@@ -83,12 +84,16 @@ class Reader:
     def _read_ready(self, timeout_seconds: float) -> None:
         """One turn: a chunk of each stream that has something."""
         has_read = False
+        ended: list[Stream] = []
         for fd, happened in self._epoll.poll(timeout_seconds):
             if fd == self._wake:
                 self._take_wake()
                 continue
             stream = self.streams.get(fd)
             if stream is None or stream.is_fast:
+                continue
+            if not happened & select.EPOLLIN:
+                ended.append(stream)
                 continue
             has_read = True
             moved = self._move(stream)
@@ -98,9 +103,21 @@ class Reader:
                 self._fast.append(stream)
             elif moved <= 0 and happened & (select.EPOLLHUP | select.EPOLLERR):
                 self._end(stream)
+        if ended:
+            self._read_ended(ended)
         if has_read:
             self._next_turn = time.monotonic() + TURN_SECONDS
             self._turned()
+
+    def _read_ended(self, ended: list[Stream]) -> None:
+        """What nobody writes to any more, and holds nothing: most often its child has just died.
+
+        The main loop hears of that in this moment, too. It comes first; two threads of Python cannot both.
+        """
+        time.sleep(YIELD_SECONDS)
+        for stream in ended:
+            if self._move(stream) <= 0:
+                self._end(stream)
 
     def _read_fast(self) -> None:
         """A chunk of each fast stream whose nap is over; sleep when there is none."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fleet_api.errors import Broken
+from fleet_api.rows import ProcessRow
 
 from fleet_agent.supervisor.sessions import Session
 from fleet_agent.supervisor.trees.showing import Shown
@@ -30,11 +31,15 @@ def ask(
             session.fail(number, Broken("TREE_FAILED", "the descendants could not be read"))
             return
         answer = present()
-        for row in answer["processes"]:
-            tree = found[f"{row['group']}:{row['name']}"]
-            if tree.rows:
-                row["tree"], row["tree_size"] = tree
+        answer["processes"] = (_with_tree(row, found) for row in answer["processes"])
         session.answer(number, answer)
 
     session.begin_stream(number, cancel)
     trees.show(ids, reply)
+
+
+def _with_tree(row: ProcessRow, found: dict[str, Shown]) -> ProcessRow:
+    tree = found[f"{row['group']}:{row['name']}"]
+    if tree.rows:
+        row["tree"], row["tree_size"] = tree
+    return row

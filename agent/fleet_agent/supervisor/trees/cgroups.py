@@ -31,6 +31,8 @@ class Home:
         above = os.path.dirname(place) if self.is_divided else place
         self._above = above
         self.path = f"{above}/fleet-agent.{agent}"
+        self.counts_kills = False
+        """Whether each run has a count of its own of those killed for want of memory."""
 
     def make(self) -> None:
         """Make the folder, and prove that processes may be moved into it.
@@ -46,6 +48,7 @@ class Home:
         if self.is_divided:
             for folder in (self._above, self.path):
                 _write(f"{folder}/cgroup.subtree_control", b"+memory")
+        self.counts_kills = b"memory" in _read(f"{self.path}/cgroup.subtree_control").split()
 
     def leave(self) -> None:
         """Remove what is empty."""

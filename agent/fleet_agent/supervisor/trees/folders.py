@@ -51,9 +51,10 @@ class Folders:
         self._lingering: dict[StemKey, int] = {}
         # Those of an earlier supervisor are removed with the first batch, save of what is found to live.
         self._old = set(home.runs())
-        self._runs: dict[str, set[int]] = {}
+        # Most have one: a tuple is much smaller than a set.
+        self._runs: dict[str, tuple[int, ...]] = {}
         for stem, run in self._old:
-            self._runs.setdefault(stem, set()).add(run)
+            self._runs[stem] = (*self._runs.get(stem, ()), run)
         self.placed: set[RunKey] = set()
         """Living or stopping runs of which every descendant is known to be in its cgroup."""
 
@@ -82,7 +83,7 @@ class Folders:
 
     def oom_kills(self, key: RunKey) -> int | None:
         """See `cgroups.oom_kills`."""
-        return cgroups.oom_kills(self._home.of_run(key))
+        return cgroups.oom_kills(self._home.of_run(key)) if self._home.counts_kills else None
 
     def leave(self) -> None:
         """Remove what is empty; the agent ends."""
@@ -144,7 +145,10 @@ class Folders:
         }
 
     def _note(self, key: RunKey) -> None:
-        self._runs.setdefault(cgroups.stem_of(key[0]), set()).add(key[1])
+        stem = cgroups.stem_of(key[0])
+        runs = self._runs.get(stem, ())
+        if key[1] not in runs:
+            self._runs[stem] = (*runs, key[1])
 
     def _linger(self, run: StemKey) -> None:
         """Remove the cgroup of a run that has ended as soon as its last descendant has."""
@@ -175,7 +179,6 @@ class Folders:
             self._loop.forget(events)
             os.close(events)
         stem, number = run
-        runs = self._runs.get(stem, set())
-        runs.discard(number)
-        if not runs:
-            self._runs.pop(stem, None)
+        runs = tuple(other for other in self._runs.pop(stem, ()) if other != number)
+        if runs:
+            self._runs[stem] = runs

@@ -12,7 +12,8 @@ from collections.abc import Callable
 RECENT_SECONDS = 2.0
 """How much later than its count a death may be told."""
 
-_MAX_BYTES = 1 << 16
+_MAX_BYTES = 1 << 14
+OF_HOST = "/proc/vmstat"
 CAUSE = "killed by the kernel, out of memory"
 
 
@@ -29,32 +30,41 @@ class OomCount:
     ) -> None:
         """`sources`: files and the word before their count; the first that has one is used."""
         self._monotonic = monotonic
-        self._source: tuple[str, str] | None = None
+        self._word = ""
+        self._fd = -1
+        self._is_of_host = False
         self._last = 0
         self._unexplained = 0
         self._seen = 0.0
         self._lock = threading.Lock()
-        for source in sources if sources is not None else (*_of_cgroups(), ("/proc/vmstat", "oom_kill")):
-            counted = _count(*source)
-            if counted is not None:
-                self._source, self._last = source, counted
-                break
+        for path, word in sources if sources is not None else (*_of_cgroups(), (OF_HOST, "oom_kill")):
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            counted = _count(fd, word)
+            if counted is None:
+                os.close(fd)
+                continue
+            self._fd, self._word, self._last = fd, word, counted
+            self._is_of_host = path == OF_HOST
+            break
 
     def cause(self) -> str:
         """Why a process died of SIGKILL just now, in words; empty when the count tells nothing."""
         self.look()
         with self._lock:
-            if self._source is None or not self._unexplained:
+            if not self._unexplained:
                 return ""
             self._unexplained -= 1
-        return CAUSE if self._source[0] != "/proc/vmstat" else f"probably {CAUSE}"
+        return f"probably {CAUSE}" if self._is_of_host else CAUSE
 
     def look(self) -> None:
         """Take note of what has been counted up to now: it explains no death that is told much later."""
-        if self._source is None:
+        if self._fd < 0:
             return
         with self._lock:
-            now, count = self._monotonic(), _count(*self._source) or 0
+            now, count = self._monotonic(), _count(self._fd, self._word) or 0
             grown, self._last = max(0, count - self._last), count
             if now - self._seen > RECENT_SECONDS:
                 self._unexplained = 0
@@ -87,16 +97,10 @@ def _of_cgroups() -> list[tuple[str, str]]:
     return found
 
 
-def _count(path: str, word: str) -> int | None:
-    # Read between a death and the restart that follows it: no line by line.
+def _count(fd: int, word: str) -> int | None:
+    # Read between a death and the restart that follows it: in one call, and not line by line.
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        _, found, rest = (b"\n" + os.read(fd, _MAX_BYTES)).partition(f"\n{word} ".encode("ascii"))
+        _, found, rest = (b"\n" + os.pread(fd, _MAX_BYTES, 0)).partition(f"\n{word} ".encode("ascii"))
         return int(rest.partition(b"\n")[0]) if found else None
     except (OSError, ValueError):
         return None
-    finally:
-        os.close(fd)
