@@ -35,6 +35,13 @@ def test_any_cut_gives_the_same_frames(frames: list[Frame], cuts: list[int]) -> 
     assert decoder.is_between_frames
 
 
+@given(FRAMES, st.lists(VALUES, max_size=4), st.sampled_from(["", "é", 'a"b']))
+def test_what_comes_one_by_one_is_a_list(frame: Frame, values: list[object], key: str) -> None:
+    plain, nested = {**frame, key: values}, {"id": 1, "ok": {**frame, key: values}, "last": {}}
+    assert encode({**frame, key: (value for value in values)}) == encode(plain)
+    assert encode({"id": 1, "ok": {**frame, key: (value for value in values)}, "last": {}}) == encode(nested)
+
+
 @given(FRAMES)
 def test_byte_by_byte(frame: Frame) -> None:
     decoder = Decoder()

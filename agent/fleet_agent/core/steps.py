@@ -3,6 +3,7 @@
 Called by `core.machine` alone. Each function takes a step and gives a longer one.
 """
 
+import sys
 from typing import Any
 
 from fleet_agent.core.describe import exit_text
@@ -53,6 +54,8 @@ def run_up(step: Step, spec: ProcessSpec, now: Now) -> Step:
         if spec.startsecs > 0
         else "started (startsecs is 0)"
     )
+    # Thousands keep it for as long as they run: one text for all.
+    reason = sys.intern(reason)
     return move(step, State.RUNNING, reason, now, failures=0, timer=None)
 
 

@@ -145,7 +145,7 @@ class Holding:
             self._lay_down(run)
 
     @contextmanager
-    def lent(self, run: Run) -> Iterator[list[int]]:
+    def lent(self, run: Run) -> Iterator[Sequence[int]]:
         """The keeper's ends of a run, for as long as it takes to pass them on."""
         self._pick_up(run)
         yield run.ends
@@ -307,21 +307,21 @@ class Holding:
         self._unwritable.clear()
 
     def _hold(self, run: Run) -> None:
-        self._runs[run.process, run.run] = run
+        self._runs[run.key] = run
         self._outputs += _outputs(run.streams)
 
     def _lay_down(self, run: Run) -> None:
-        if run.ends and self._shelf.put((run.process, run.run), run.ends):
-            run.ends = []
+        if run.ends and self._shelf.put(run.key, run.ends):
+            run.ends = ()
 
     def _pick_up(self, run: Run) -> None:
         if not run.ends:
-            run.ends = self._shelf.take((run.process, run.run))
+            run.ends = self._shelf.take(run.key)
 
     def _drop(self, run: Run) -> None:
         self._pick_up(run)
         fifos.close(run.ends)
-        run.ends = []
+        run.ends = ()
         fifos.remove(run.fifos)
         self._records.remove(run)
 

@@ -41,6 +41,7 @@ class Run:
         "ends",
         "folder",
         "is_told",
+        "key",
         "pid",
         "pidfd",
         "process",
@@ -58,11 +59,12 @@ class Run:
         fifos.check(streams)
         self.process = process
         self.run = run
+        self.key = process, run
         self.stem = stem
         # One tuple for all: a thousand runs have the same three.
         self.streams = fifos.STREAMS if tuple(streams) == fifos.STREAMS else tuple(streams)
         self.folder = folder
-        self.ends: list[int] = []
+        self.ends: Sequence[int] = ()
         self.pid = 0
         self.ticks = 0
         self.boot_id = ""

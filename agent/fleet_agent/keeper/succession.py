@@ -166,7 +166,7 @@ def _run_to_state(run: Run) -> dict[str, Any]:
     return {
         "record": run.to_state(),
         "stem": run.stem,
-        "ends": run.ends,
+        "ends": list(run.ends),
         "pidfd": run.pidfd,
         "adopted": run.adopted,
     }

@@ -70,6 +70,9 @@ from fleet_agent.supervisor.upgrading import Place, Upgrading
 from fleet_agent.supervisor.watching import Watching
 from fleet_agent.supervisor.world import World
 
+STARTED_SECONDS = 3.0
+"""When the bustle of a start is over, about."""
+
 
 class Agent:
     """Owns everything of one supervisor's life; `has_begun` once it supervises."""
@@ -214,6 +217,8 @@ class Agent:
             resuming.autostart(self._roster)
         # What has been built stays as long as we do: no collection need look through it again.
         gc.freeze()
+        # Python keeps room for as many messages as a start needs, until it collects.
+        self._loop.after(STARTED_SECONDS, gc.collect)
         self._send(Ready())
 
     def _build(self, config: AgentConfig, journal: Journal, hello: Hello) -> None:

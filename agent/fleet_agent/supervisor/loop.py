@@ -14,7 +14,7 @@ class Alarm:
 
     __slots__ = ("action", "due", "is_cancelled")
 
-    def __init__(self, due: float, action: Callable[[], None]) -> None:
+    def __init__(self, due: float, action: Callable[[], object]) -> None:
         self.due = due
         self.action = action
         self.is_cancelled = False
@@ -79,13 +79,13 @@ class Loop:
         wanted = select.EPOLLOUT if fd in self._writers else 0
         return wanted if fd in self._paused else wanted | select.EPOLLIN
 
-    def at(self, due: float, action: Callable[[], None]) -> Alarm:
+    def at(self, due: float, action: Callable[[], object]) -> Alarm:
         """Run `action` when the monotonic clock has reached `due`."""
         alarm = Alarm(due, action)
         heapq.heappush(self._alarms, alarm)
         return alarm
 
-    def after(self, seconds: float, action: Callable[[], None]) -> Alarm:
+    def after(self, seconds: float, action: Callable[[], object]) -> Alarm:
         """Run `action` when so many seconds have passed."""
         return self.at(self._monotonic() + seconds, action)
 

@@ -10,6 +10,7 @@ from fleet_agent.supervisor import watching as room
 from fleet_agent.supervisor.sessions import Session
 from fleet_agent.supervisor.watching import Watching
 from fleet_api.errors import BadRequest
+from fleet_api.frames import Decoder, encode
 
 
 class Listener:
@@ -23,7 +24,7 @@ class Listener:
         self.cancels[number] = cancel
 
     def item(self, number: int, item: dict[str, Any], fds: Any = ()) -> None:
-        self.items.append(item)
+        self.items += Decoder().feed(encode(item))
 
     @property
     def sequences(self) -> list[int]:
