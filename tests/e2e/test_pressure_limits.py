@@ -1,4 +1,4 @@
-"""No descriptors, no processes left: what runs goes on, and the rest is told and tried again."""
+"""No descriptors, processes or memory left: what runs goes on, and the rest is told and tried again."""
 
 import os
 import resource
@@ -118,9 +118,11 @@ def test_without_room_for_a_process_a_start_is_tried_until_there_is(tmp_path: Pa
     text = (
         f"[program:back]\ncommand={program('exits_after', 3600, 0)}\nstartsecs=0\nautorestart=true\n"
         "startretries=0\n"
+        f"[program:talk]\ncommand={program('lines', 'talk', 0, 0.02)}\nstdout_logfile={tmp_path}/talk.log\n"
     )
     with RealAgent(tmp_path, text) as agent:
         row = agent.wait_state("back", "RUNNING")
+        talk = agent.wait_state("talk", "RUNNING")
         with limited(agent.hello()["pid"], resource.RLIMIT_NPROC, 1):
             os.kill(row["pid"], signal.SIGKILL)
             failed = agent.wait_state("back", "BACKOFF")
@@ -128,9 +130,63 @@ def test_without_room_for_a_process_a_start_is_tried_until_there_is(tmp_path: Pa
             wait_for(
                 lambda: agent.row("back")["run"], lambda run: run >= failed["run"] + 2, what="tried again"
             )
+            (trouble,) = agent.ask("status")["troubles"]
+            assert (trouble["kind"], trouble["count"] >= 3) == ("start of processes", True)
+            size = (tmp_path / "talk.log").stat().st_size
+            wait_for((tmp_path / "talk.log").stat, lambda found: found.st_size > size, what="its log grows")
             supervisor = agent.kill_supervisor()
             wait_for(lambda: "starting the supervisor fails" in agent.said(), what="told by the keeper")
         agent.wait_replaced(supervisor)
         agent.wait_state("back", "RUNNING", 35)
+        assert agent.row("talk")["pid"] == talk["pid"]
+        agent.wait_told("start of processes fails")
+        assert agent.said().count("starting the supervisor fails") == 1
+        assert "starting the supervisor works again after" in agent.said()
+
+
+def test_a_keeper_without_memory_starts_what_it_owes_once_there_is_some(tmp_path: Path) -> None:
+    waits = program("exits_after", 3600, 0)
+    often = "startsecs=0\nautorestart=true\nstartretries=0\n"
+    # A start in a folder of its own takes another way, and code that the keeper has not needed so far.
+    text = (
+        f"[program:back]\ncommand={waits}\n{often}"
+        f"[program:away]\ncommand={waits}\ndirectory={tmp_path}\nautostart=false\n{often}"
+        f"[program:stays]\ncommand={waits}\n{often}"
+        f"[program:talk]\ncommand={program('lines', 'talk', 0, 0.02)}\nstdout_logfile={tmp_path}/talk.log\n"
+    )
+    with RealAgent(tmp_path, text) as agent:
+        running = {name: agent.wait_state(name, "RUNNING")["pid"] for name in ("back", "stays", "talk")}
+        hello = agent.hello()
+        with limited(hello["pid"], resource.RLIMIT_AS, 4096):
+            os.kill(running["back"], signal.SIGKILL)
+            failed = agent.wait_state("back", "BACKOFF")
+            assert failed["spawn_error"] == "unknown error during fork for 'back': ENOMEM"
+            agent.operate("start", "away", wait=False)
+            assert "'away': " in agent.wait_state("away", "BACKOFF")["spawn_error"]
+            wait_for(
+                lambda: agent.row("back")["run"], lambda run: run >= failed["run"] + 2, what="tried again"
+            )
+            (trouble,) = agent.ask("status")["troubles"]
+            assert trouble["kind"] == "start of processes"
+            assert trouble["count"] >= 4
+            assert "what cannot be started is tried again" in trouble["message"]
+            # Deaths are noticed, signals are sent, and logs grow.
+            os.kill(running["stays"], signal.SIGKILL)
+            agent.wait_state("stays", "BACKOFF")
+            size = (tmp_path / "talk.log").stat().st_size
+            wait_for((tmp_path / "talk.log").stat, lambda found: found.st_size > size, what="its log grows")
+            agent.operate("signal", "talk", sig="CONT")
+            assert agent.row("talk")["pid"] == running["talk"]
+            supervisor = agent.kill_supervisor()
+            wait_for(lambda: "starting the supervisor fails" in agent.said(), what="told by the keeper")
+        agent.wait_replaced(supervisor)
+        for name in ("back", "away", "stays", "talk"):
+            agent.wait_state(name, "RUNNING", 35)
+        after = agent.hello()
+        assert (after["pid"], agent.row("talk")["pid"]) == (hello["pid"], running["talk"])
+        wait_for(lambda: agent.ask("status")["troubles"], lambda rows: rows == [], 15, "no trouble")
+        # Once by the supervisor that met it; the next one finds memory.
+        agent.wait_told("start of processes fails")
+        assert agent.activity().count("spawnerr") == 0
         assert agent.said().count("starting the supervisor fails") == 1
         assert "starting the supervisor works again after" in agent.said()

@@ -91,6 +91,10 @@ def start_child(
         return of_resource(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), request.process, "fork")
     except OSError as error:
         return _failure_of(error, request)
+    except ImportError as error:
+        # No address space for code that was not needed so far, or a Python that is being replaced.
+        name = request.process.rpartition(":")[2]
+        return Failure("fork", errno.ENOMEM, f"cannot spawn '{name}': {error}")
     except (ValueError, TypeError, AttributeError) as error:
         return Failure("exec", errno.EINVAL, f"couldn't exec {request.executable}: {error}")
 

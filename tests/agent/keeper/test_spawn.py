@@ -227,3 +227,11 @@ def test_a_child_for_which_there_is_no_memory_is_a_failed_fork(monkeypatch: pyte
     failure = spawn.start_child(request, [], {}, spawn.Spare())
     assert isinstance(failure, spawn.Failure)
     assert (failure.stage, failure.errno) == ("fork", errno.ENOMEM)
+
+
+def test_code_that_cannot_be_loaded_now_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "subprocess", None)
+    failure = spawn.start_child(request(directory="/"), [1], {}, spawn.Spare())
+    assert isinstance(failure, spawn.Failure)
+    assert (failure.stage, failure.errno) == ("fork", errno.ENOMEM)
+    assert failure.message.startswith("cannot spawn 'a': import of subprocess")
