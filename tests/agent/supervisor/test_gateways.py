@@ -125,7 +125,9 @@ def test_a_gateway_gets_its_link_and_its_port(make: Make) -> None:
     world = make()
     world.open()
     (started,) = world.started
-    assert started.argv[3:] == ["--link-fd", "3", "--port-fd", "4"]
+    assert started.argv[1:4] == ["-P", "-X", "no_debug_ranges"]
+    assert started.argv[4].endswith("gateway/main.py")
+    assert started.argv[5:] == ["--link-fd", "3", "--port-fd", "4"]
     assert world.addresses == [world.gateways.address]
     assert started.port.getsockname() == ("127.0.0.1", world.port)
     started.link.sendall(encode({"id": 1, "do": "hello"}))
