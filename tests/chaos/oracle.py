@@ -129,15 +129,23 @@ def exits(
     problems = []
     runs: dict[tuple[str, int], int] = {}
     ends: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
+    # Runs that had ended when a stop began, for the sake of their descendants.
+    survived = set()
     for event in events:
         row = event["process"]
+        run = row["name"], row["run"]
         if row["pid"]:
             runs[row["name"], row["pid"]] = row["run"]
-        if event["old_state"] in OUTSTANDING and row["state"] in ("EXITED", "BACKOFF", "STOPPED"):
-            ends[row["name"], row["run"]].append(event)
-    for (process, run), told in ends.items():
+        if event["old_state"] not in OUTSTANDING and row["state"] == "STOPPING":
+            survived.add(run)
+        elif event["old_state"] in OUTSTANDING and row["state"] in ("EXITED", "BACKOFF", "STOPPED"):
+            if run in survived:
+                survived.discard(run)
+            else:
+                ends[run].append(event)
+    for (process, number), told in ends.items():
         if len(told) > 1:
-            problems.append(f"{process}: the end of run {run} was told {len(told)} times")
+            problems.append(f"{process}: the end of run {number} was told {len(told)} times")
     for record in records:
         if record.is_helper or record.is_alive:
             continue

@@ -27,6 +27,8 @@ def event(
 
 
 BORN = event("STARTING", "RUNNING", 70)
+DIED = event("RUNNING", "EXITED", code=3)
+STOPPED_TREE = [event("EXITED", "STOPPING"), event("STOPPING", "STOPPED", code=3)]
 
 
 def test_two_copies_are_seen_while_they_live_and_afterwards() -> None:
@@ -113,6 +115,9 @@ def test_what_belongs_to_no_run_is_seen_at_the_end() -> None:
             LATER,
             True,
         ),
+        (ENDED, [BORN, DIED, *STOPPED_TREE], LATER, False),
+        (ENDED, [BORN, DIED, *STOPPED_TREE, STOPPED_TREE[1]], LATER, True),
+        (ENDED, [BORN, DIED, STOPPED_TREE[1]], LATER, True),
         (CUT_OFF, [BORN, event("STOPPING", "STOPPED", signal=9)], LATER, False),
         (CUT_OFF, [BORN, event("STOPPING", "STOPPED", signal=15)], LATER, True),
         (LIVES, [BORN], LATER, False),
