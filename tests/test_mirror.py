@@ -19,7 +19,6 @@ COVERED_BY: dict[str, str] = {
     "agent/fleet_agent/formats/held.py": "tests/agent/formats/test_table.py",
     "agent/fleet_agent/supervisor/journal_file.py": "tests/agent/supervisor/test_journal.py",
     "agent/fleet_agent/supervisor/logs/answers.py": "tests/agent/supervisor/logs/test_worker.py",
-    "agent/fleet_agent/supervisor/trees/thread.py": "tests/agent/supervisor/trees/test_trees.py",
     "agent/fleet_agent/supervisor/log_answers.py": "tests/agent/supervisor/test_requests.py",
     "agent/fleet_agent/supervisor/trees/asking.py": "tests/agent/supervisor/test_requests.py",
     "agent/fleet_agent/supervisor/trees/showing.py": "tests/agent/supervisor/trees/test_trees.py",

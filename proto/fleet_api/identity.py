@@ -6,7 +6,6 @@ the certificate already: cryptography is imported only where a certificate comes
 """
 
 import base64
-import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -115,7 +114,6 @@ def from_uri(uri: str) -> Identity:
     return make(fleet, role, name)
 
 
-@functools.lru_cache(maxsize=256)
 def from_certificate(pem: bytes) -> Identity:
     """The identity of a certificate (the first one, if `pem` holds a chain).
 

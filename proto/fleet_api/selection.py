@@ -14,11 +14,15 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from fleet_api.errors import FleetError, NotFound
+from fleet_api.errors import BadRequest, FleetError, NotFound
 from fleet_api.rows import display_name
 
 Id = tuple[str, str]
 """Group and name of a process."""
+
+MAX_TERMS = 10_000
+MAX_PATTERNS = 100
+"""Each is compared with every name, and nothing else happens meanwhile."""
 
 _MAX_SHOWN = 80
 
@@ -31,7 +35,18 @@ class Selection(NamedTuple):
 
 
 def select(terms: Sequence[str], ids: Iterable[Id]) -> Selection:
-    """The processes that the terms mean."""
+    """The processes that the terms mean.
+
+    Raises: BadRequest when there are so many that everybody else would have to wait.
+    """
+    patterns = sum(1 for term in terms if _is_glob(term))
+    if len(terms) > MAX_TERMS or patterns > MAX_PATTERNS:
+        raise BadRequest(
+            "TOO_MANY_TERMS",
+            f"{len(terms)} terms, of which {patterns} are patterns;"
+            f" at most {MAX_TERMS} and {MAX_PATTERNS} are taken at once",
+            "use fewer patterns, or `all`",
+        )
     known = dict.fromkeys(ids)
     if "all" in terms:
         return Selection(tuple(known), ())

@@ -30,7 +30,7 @@ class Options(NamedTuple):
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Hold children until asked to leave.
 
-    The exit code: 0 after a stop, 2 for bad use, a bad configuration or a second agent.
+    The exit code: 0 after a stop; 2 for bad use, a bad configuration, a second agent, a failed adoption.
     """
     try:
         options = parse(arguments)
@@ -45,7 +45,12 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     version = version_of(sys.executable, os.path.abspath(configuration), options.state_dir)
     manager = ServiceManager(os.environ, os.getpid())
     keeper = Keeper(paths.runtime, version, locks, dict(os.environb), manager)
-    keeper.begin()
+    try:
+        keeper.begin()
+    except OSError as error:
+        words = f"what an earlier agent left running cannot be taken over: {error}; it runs on"
+        sys.stderr.write(f"fleet-agent: {words}, and nothing is started\n")
+        return BAD_USE
     return keeper.hold()
 
 

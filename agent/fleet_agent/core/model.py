@@ -26,7 +26,6 @@ class State(StrEnum):
 STOPPED_STATES = frozenset({State.STOPPED, State.EXITED, State.FATAL, State.UNKNOWN})
 RUNNING_STATES = frozenset({State.RUNNING, State.BACKOFF, State.STARTING})
 SIGNALLABLE_STATES = frozenset({State.RUNNING, State.STARTING, State.STOPPING})
-ALIVE_STATES = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 """States in which a child may live."""
 
 

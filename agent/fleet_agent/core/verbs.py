@@ -98,7 +98,7 @@ def begin(
     `now`: disable stops as well, enable starts. `before` is the wish that the verb has found;
     `has_left`: descendants of a run that has ended live on.
     """
-    has_anything = has_left or has_something_to_stop(process)
+    has_anything = has_left or has_something_to_stop(process) or _may_live(process)
     match verb:
         case Verb.START | Verb.RESTART if before is not None and is_disabled(before):
             return Beginning(verdict=Verdict(Result.REFUSED, before.words(), "DISABLED"))
@@ -136,6 +136,11 @@ def _begin_start(process: Process) -> Beginning:
 def has_something_to_stop(process: Process) -> bool:
     """Whether the process lives or is going to be started."""
     return process.wanted or process.state in RUNNING_STATES or process.state is State.STOPPING
+
+
+def _may_live(process: Process) -> bool:
+    """Whether it has refused a signal or a stop: another stop may find it willing."""
+    return process.state is State.UNKNOWN and process.pid > 0
 
 
 def has_begun(verb: Verb, process: Process, run_before: int) -> bool:

@@ -12,14 +12,19 @@ from fleet_api import identity
 from fleet_api.credentials import Credentials
 from fleet_api.errors import Broken, FleetError, from_wire
 
+_NOT_CHECKED = "CREDENTIALS_NOT_CHECKED"
+
 
 def check(certificate: bytes, key: bytes, ca: bytes, now: float) -> Credentials:
     """The credentials in these PEM texts, fit for use at `now` (seconds since the epoch).
 
     Raises: as `tls.from_pem`; Broken when they could not be checked.
     """
-    reading, writing = os.pipe()
-    pid = os.fork()
+    try:
+        reading, writing = os.pipe()
+        pid = os.fork()
+    except OSError as error:
+        raise Broken(_NOT_CHECKED, f"the agent's certificate cannot be checked: {error.strerror}") from error
     if pid == 0:
         os.close(reading)
         _tell(writing, certificate, key, ca, now)
@@ -28,7 +33,7 @@ def check(certificate: bytes, key: bytes, ca: bytes, now: float) -> Credentials:
         told = file.read()
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status != 0:
-        raise Broken("CREDENTIALS_NOT_CHECKED", f"the check of the agent's certificate ended with {status}")
+        raise Broken(_NOT_CHECKED, f"the check of the agent's certificate ended with {status}")
     answer = json.loads(told)
     if "error" in answer:
         raise from_wire(answer["error"])
@@ -47,6 +52,9 @@ def _tell(fd: int, certificate: bytes, key: bytes, ca: bytes, now: float) -> Non
             answer: dict[str, object] = {"uri": tls.from_pem(certificate, key, ca, now).identity.uri}
         except FleetError as error:
             answer = {"error": error.to_wire()}
+        except Exception as error:
+            words = f"the agent's certificate cannot be checked: {type(error).__name__}: {error}"
+            answer = {"error": Broken(_NOT_CHECKED, words).to_wire()}
         with open(fd, "wb") as file:
             file.write(json.dumps(answer).encode("ascii"))
         code = 0

@@ -18,6 +18,7 @@ def take_over(run: Run, boot_id: str) -> bool:
 
     A living run has a `pidfd` after this, a dead one a `status`; both have their ends, in which a
     dead run's descendants may still be writing.
+    Raises: OSError when the kernel lets us not watch one that lives, or opens no ends.
     """
     run.adopted = True
     if run.pid == 0 and run.status is None:
@@ -44,12 +45,16 @@ def _watch(run: Run, boot_id: str) -> None:
     if run.status is not None:
         return
     if run.pid and run.boot_id == boot_id:
+        refusal: OSError | None = None
         try:
             run.pidfd = os.pidfd_open(run.pid)
-        except OSError:
-            run.pidfd = -1
+        except OSError as error:
+            run.pidfd, refusal = -1, error
         # Asked after pidfd_open: if they agree now, the handle is of the very process.
         found = procfs.stat(run.pid)
+        if refusal is not None and found is not None and found.ticks == run.ticks and found.is_alive:
+            # Not to be watched is not to be dead: a second copy would be started.
+            raise refusal
         is_ours = run.pidfd >= 0 and found is not None and found.ticks == run.ticks
         if is_ours and found is not None and found.is_alive:
             return

@@ -35,7 +35,7 @@ class Holding:
         self._folders = [os.path.join(runtime, name) for name in FOLDERS]
         self._fifo_folder, records = self._folders
         self._records = RunRecords(records, self._fifo_folder)
-        self._environ = environ
+        self._environ = spawn.named(environ)
         self._spare = spare
         self._boot_id = procfs.boot_id()
         self._runs: dict[tuple[str, int], Run] = {}
@@ -47,7 +47,8 @@ class Holding:
         self._outputs = 0
         highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_DESCRIPTORS
         share = _SHELVED_SHARE if os.geteuid() else _SHELVED_SHARE_OF_ROOT
-        self._shelf = Shelf(highest // share, spare)
+        # Not the numbers that a spawn needs low: what comes from the shelf keeps those that it takes.
+        self._shelf = Shelf(highest // share, spawn.Spare())
 
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._runs.values()))
@@ -95,8 +96,10 @@ class Holding:
         self.write_some(len(self._unwritten))
         for run in self._runs.values():
             self._pick_up(run)
-        yield list(self._runs.values())
-        self.tidy()
+        try:
+            yield list(self._runs.values())
+        finally:
+            self.tidy()
 
     def tidy(self) -> None:
         """Put all ends out of the way again."""
@@ -123,6 +126,9 @@ class Holding:
             outcome = spawn.Failure("fifo", errno.EINVAL, f"cannot spawn '{request.process}': {error}")
         except OSError as error:
             outcome = spawn.of_resource(error, request.process, "fifo")
+        except MemoryError:
+            words = f"no memory to spawn '{request.process}'"
+            outcome = spawn.Failure("fork", errno.ENOMEM, words)
         if run is None or isinstance(outcome, spawn.Failure):
             if run is not None:
                 self._drop(run)
@@ -148,8 +154,10 @@ class Holding:
     def lent(self, run: Run) -> Iterator[Sequence[int]]:
         """The keeper's ends of a run, for as long as it takes to pass them on."""
         self._pick_up(run)
-        yield run.ends
-        self._lay_down(run)
+        try:
+            yield run.ends
+        finally:
+            self._lay_down(run)
 
     @property
     def record_version(self) -> int:

@@ -4,7 +4,6 @@ Started by `fleet-agent run`. It sleeps until something happens: a signal (death
 the end of an adopted child, a deadline. No policy: what is to run is decided by the supervisor.
 """
 
-import errno
 import math
 import os
 import select
@@ -104,7 +103,13 @@ class Keeper:
             except MemoryError:
                 # Whatever it was, it is not worth the children.
                 failures.fails("a turn of the keeper", "no memory")
+                if self._supervisors.link is not None:
+                    # What this supervisor may have missed, the next one is told.
+                    self._supervisors.link.failure = "there was no memory to tell it all"
                 time.sleep(_NO_MEMORY_SECONDS)
+        # Whatever has ended in the last moment, nobody else could ask for.
+        self._reaper.due = 0.0
+        self._reap()
         self._holding.leave()
         return self._exit_code
 
@@ -218,6 +223,9 @@ class Keeper:
             return
         if self._exit_code is not None:
             return
+        if "detach" in self._deadlines:
+            self._leave(0)
+            return
         if self._supervisors.present_ended() is Action.SWITCH:
             self._supervisors.switch(self._replacing.succeed)
             return
@@ -328,11 +336,7 @@ class Keeper:
             say(f"the supervisor asks what this version does not know: {str(frame.get('m'))[:40]}")
 
     def _spawn(self, request: messages.Spawn) -> None:
-        try:
-            outcome = self._holding.start(request)
-        except MemoryError:
-            words = f"no memory to spawn '{request.process}'"
-            outcome = messages.SpawnFailed(request.process, request.run, "fork", errno.ENOMEM, words)
+        outcome = self._holding.start(request)
         if isinstance(outcome, messages.SpawnFailed):
             self._tell(outcome)
         elif outcome is not None:

@@ -83,7 +83,7 @@ class SupervisorLife:
 
 def supervisor_environment(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Ours, from which nothing is hidden: the configuration may name any of it. Children get none of this."""
-    return {**_SUPERVISOR_MEMORY, **environ}
+    return {**_SUPERVISOR_MEMORY, **spawn.named(environ)}
 
 
 def gateway_environment(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

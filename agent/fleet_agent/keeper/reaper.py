@@ -25,17 +25,16 @@ class Reaper:
     def ended(self) -> Iterator[tuple[int, int]]:
         """The pid and the raw wait status of one that has ended, or of all others if one was just told."""
         is_second_look = self.due < math.inf
-        self.due = math.inf
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                pid = status = 0
             if pid == 0:
+                self.due = math.inf
                 return
-            if not is_second_look:
-                # Before anything is done about it, which may fail.
-                self.due = time.monotonic() + SECOND_LOOK_SECONDS
+            # Before anything is done about it, which may fail.
+            self.due = time.monotonic() + SECOND_LOOK_SECONDS
             yield pid, status
             if not is_second_look:
                 return

@@ -100,25 +100,20 @@ def start_child(
 
 
 def start_office(
-    argv: Sequence[str], inherit: Sequence[int], spare: Spare, environ: Mapping[bytes, bytes] | None = None
+    argv: Sequence[str], inherit: Sequence[int], spare: Spare, environ: Mapping[bytes, bytes]
 ) -> int:
-    """Start supervisor or gateway, with these descriptors as 3, 4 and so on; `environ` None: our own.
+    """Start supervisor or gateway, with these descriptors as 3, 4 and so on.
 
     Raises: OSError.
     """
-    copies: list[int] = []
     try:
-        with spare:
-            # First out of each other's way, then into place.
-            for fd in inherit:
-                copies.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(inherit)))  # noqa: PERF401 - those made are closed
+        with spare, _apart(inherit) as copies:
             places = [(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate(copies, start=3)]
-            return _posix_spawn(argv[0], argv, os.environb if environ is None else environ, places)
-    except MemoryError as error:
+            return _posix_spawn(argv[0], argv, environ, places)
+    except (MemoryError, ImportError) as error:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
-    finally:
-        for fd in copies:
-            os.close(fd)
+    except (ValueError, TypeError) as error:
+        raise OSError(errno.EINVAL, str(error)) from error
 
 
 def take_low_numbers() -> None:
@@ -136,6 +131,11 @@ def take_low_numbers() -> None:
                 os.set_inheritable(int(name), False)
         except OSError:
             continue
+
+
+def named(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """An environment without what has no name, which the kernel hands on and `posix_spawn` does not."""
+    return {name: value for name, value in environ.items() if name}
 
 
 def is_other_user(request: Spawn) -> bool:
@@ -199,6 +199,19 @@ def _becoming(request: Spawn, told: int) -> Callable[[], None]:
     return become
 
 
+@contextmanager
+def _apart(fds: Sequence[int]) -> Iterator[list[int]]:
+    """Copies out of each other's way, of what is to go to 3, 4 and so on."""
+    copies: list[int] = []
+    try:
+        for fd in fds:
+            copies.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(fds)))  # noqa: PERF401 - those made are closed
+        yield copies
+    finally:
+        for fd in copies:
+            os.close(fd)
+
+
 # A session of its own, hence a group, too. Within ours, any user's child could open our terminal and type
 # into it; and one that somebody has stopped would be hung up on by the kernel when we are killed.
 
@@ -210,9 +223,47 @@ def _posix_spawn(
     places: Sequence[tuple[Any, ...]],
 ) -> int:
     """The quick way, for what keeps our user and folder."""
-    return os.posix_spawn(
-        executable, list(argv), environ, file_actions=places, setsid=True, setsigdef=_SIGNALS_OF_PYTHON
-    )
+    try:
+        return os.posix_spawn(
+            executable, list(argv), environ, file_actions=places, setsid=True, setsigdef=_SIGNALS_OF_PYTHON
+        )
+    except NotImplementedError:
+        return _popen_in_place(executable, argv, environ, places)
+
+
+def _popen_in_place(
+    executable: str,
+    argv: Sequence[str],
+    environ: Mapping[bytes, bytes],
+    places: Sequence[tuple[Any, ...]],
+) -> int:
+    """As `_posix_spawn`, for a Python whose builder had none with sessions (glibc before 2.26)."""
+    import subprocess  # noqa: PLC0415 - as in `_start_as_user`
+
+    def arrange() -> None:
+        for action, *rest in places:
+            if action == os.POSIX_SPAWN_DUP2:
+                os.dup2(rest[0], rest[1])
+            else:
+                place, path, flags, mode = rest
+                os.dup2(os.open(path, flags | os.O_CLOEXEC, mode), place)
+        _reset_signals()
+
+    try:
+        with _SignalsBlocked():
+            process = subprocess.Popen(
+                argv,
+                executable=executable,
+                env=environ,
+                preexec_fn=arrange,  # noqa: PLW1509 - the keeper has no threads
+                close_fds=False,
+                start_new_session=True,
+            )
+    except subprocess.SubprocessError as error:
+        # Between fork and exec only descriptors are needed.
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
+    process.returncode = 0
+    return process.pid
 
 
 def _standard(by_name: Mapping[str, int]) -> list[tuple[Any, ...]]:

@@ -104,7 +104,8 @@ class SupervisorLink:
     def _send(self, message: messages.ToSupervisor, fds: Sequence[int] = ()) -> None:
         try:
             self._channel.send(messages.to_frame(message), fds)
-        except (OSError, BadRequest) as error:
+        except (OSError, BadRequest, MemoryError) as error:
+            # The next one is told of all there is.
             self.failure = f"cannot tell it of {type(message).__name__}: {error}"
 
     def _read(self) -> None:

@@ -222,7 +222,10 @@ class Supervisors:
             fd = state()
             try:
                 self._handover.pid = start_office(
-                    [*request.keeper_argv, "--state-fd", "3", "--check"], [fd], self._spare
+                    [*request.keeper_argv, "--state-fd", "3", "--check"],
+                    [fd],
+                    self._spare,
+                    offices.supervisor_environment(os.environb),
                 )
             finally:
                 os.close(fd)

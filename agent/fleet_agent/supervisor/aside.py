@@ -4,6 +4,7 @@ Called for what operators want for good, and at the end for what is kept of the 
 only as long as its act.
 """
 
+import errno
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +21,11 @@ class AsideThread:
 
     def __call__(self, act: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
         """Run `act`, then have the loop call `done` with its error or None."""
-        threading.Thread(target=self._run, args=(act, done), name="aside", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(act, done), name="aside", daemon=True).start()
+        except RuntimeError as error:
+            self._results.append((done, OSError(errno.EAGAIN, str(error))))
+            self._wake()
 
     def _run(self, act: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
         error = None
@@ -50,6 +55,9 @@ def within(seconds: float, act: Callable[[], None]) -> str:
             problems.clear()
 
     thread = threading.Thread(target=run, name="aside", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        return str(error)
     thread.join(seconds)
     return "".join(problems)

@@ -8,6 +8,9 @@ import os
 import select
 from collections.abc import Callable
 
+LONGEST_SLEEP_SECONDS = 86_400.0
+"""Less than the kernel waits at most, 24 days; a turn without anything due does no harm."""
+
 
 class Alarm:
     """A deadline that can be taken back."""
@@ -130,8 +133,9 @@ class Loop:
             heapq.heappop(self._alarms)
         if not self._alarms:
             return self._epoll.poll()
+        rest = min(max(0.0, self._alarms[0].due - self._monotonic()), LONGEST_SLEEP_SECONDS)
         # A millisecond more than asked: epoll rounds down, and a turn too early would spin.
-        return self._epoll.poll(max(0.0, self._alarms[0].due - self._monotonic()) + 0.001)
+        return self._epoll.poll(rest + 0.001)
 
     def _ring(self) -> None:
         now = self._monotonic()

@@ -30,10 +30,6 @@ from fleet_agent.supervisor.watching import Watching
 API_LEVEL = 2
 FEATURES = ["operate", "watch", "read_log", "operation_by_key", "desires", "upgrade", "tree"]
 STREAMS = ("stdout", "stderr")
-MAX_TERMS = 10_000
-MAX_PATTERNS = 100
-"""Each is compared with every name, and nothing else happens meanwhile."""
-
 MAX_WORD = 256
 MAX_REASON = 1000
 
@@ -216,11 +212,11 @@ class Requests:
             raise Conflict("SHUTTING_DOWN", refusal, "wait until the agent runs again")
         context = _context(arguments)
         id_, python, actor = _line(context, "key"), text(arguments, "python"), _actor(session, context)
-        self._epochs.check(_line(context, "fleet_id"), context.get("epoch", 0))
         if not id_:
             raise BadRequest(
                 "KEY_MISSING", "an upgrade needs an idempotency key, to be asked for by it later"
             )
+        self._epochs.check(_line(context, "fleet_id"), context.get("epoch", 0))
 
         def answer(outcome: dict[str, Any] | FleetError) -> None:
             if isinstance(outcome, FleetError):
@@ -310,14 +306,6 @@ class Requests:
         session.answer(number, {})
 
     def _select(self, terms: list[str]) -> Selection:
-        patterns = sum(1 for term in terms if any(letter in term for letter in "*?["))
-        if len(terms) > MAX_TERMS or patterns > MAX_PATTERNS:
-            raise BadRequest(
-                "TOO_MANY_TERMS",
-                f"{len(terms)} terms, of which {patterns} are patterns;"
-                f" at most {MAX_TERMS} and {MAX_PATTERNS} are taken at once",
-                "use fewer patterns, or `all`",
-            )
         names = ((member.spec.group, member.spec.name) for member in self._roster.members())
         return select(terms or ["all"], names)
 

@@ -31,8 +31,14 @@ class TrialRun:
         self._loop = loop
         self._on_end = on_end
         output, printed = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        errors, complained = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            errors, complained = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            os.close(output)
+            os.close(printed)
+            raise
         self._heard: dict[int, bytearray] = {output: bytearray(), errors: bytearray()}
+        self._pid = 0
         try:
             os.set_blocking(printed, True)
             os.set_blocking(complained, True)
@@ -47,14 +53,17 @@ class TrialRun:
                 ],
                 setsigmask=(),
             )
+            self._pidfd = os.pidfd_open(self._pid)
         except OSError:
             os.close(output)
             os.close(errors)
+            if self._pid:
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
             raise
         finally:
             os.close(printed)
             os.close(complained)
-        self._pidfd = os.pidfd_open(self._pid)
         self._alarm: Alarm = loop.after(MAX_SECONDS, self._end_it)
         self._is_late = False
         for fd in self._heard:

@@ -122,11 +122,16 @@ class Upgrading:
         if self._last is not None and self._last.id == id_:
             answer(self._last.to_state())
             return
+        if self._run is not None and self._run.id == id_:
+            self._run.answers.append(answer)
+            return
         if self._run is not None or (self._last is not None and self._last.result == SWITCHING):
             raise Conflict("UPGRADE_UNDER_WAY", "another upgrade is under way", "wait until it has ended")
         python = python or self._python
         check_program(python)
-        self._run = _Run(id_, python, actor, answer)
+        # State stays in its formats until this is over: the trial is to approve what will be found.
+        self._rewrite({})
+        self._run = _Run(id_, python, actor, [answer])
         self._try(is_rewritten=False)
 
     def result(self, id_: str) -> dict[str, Any]:
@@ -180,7 +185,7 @@ class Upgrading:
         run, self._run = self._run, None
         assert run is not None
         self._report(f"upgrade to {run.python} refused: {reason[:MAX_WORDS]}")
-        run.answer(Conflict("UPGRADE_REFUSED", f"{run.python} cannot take over: {reason[:MAX_WORDS]}"))
+        run.tell(Conflict("UPGRADE_REFUSED", f"{run.python} cannot take over: {reason[:MAX_WORDS]}"))
 
     # ------------------------------------------------------------------ change
 
@@ -197,14 +202,16 @@ class Upgrading:
             replaces_keeper=replaces_keeper,
             began=self._wall(),
         )
+        before = self._last
         try:
             self._keep(upgrade)
         except OSError as error:
-            run.answer(Conflict("UPGRADE_REFUSED", f"{self._path} cannot be written: {error.strerror}"))
+            self._last = before
+            run.tell(Conflict("UPGRADE_REFUSED", f"{self._path} cannot be written: {error.strerror}"))
             return
         parts = "supervisor, gateway and keeper" if replaces_keeper else "supervisor and gateway"
         self._report(f"upgrade from {self._version} to {found.version} asked by {run.actor}: {parts}")
-        run.answer(upgrade.to_state())
+        run.tell(upgrade.to_state())
         self._send(
             Replace(run.id, list(found.supervisor_argv), list(found.keeper_argv) if replaces_keeper else [])
         )
@@ -234,7 +241,11 @@ class _Run(NamedTuple):
     id: str
     python: str
     actor: str
-    answer: Answer
+    answers: list[Answer]
+
+    def tell(self, outcome: dict[str, Any] | FleetError) -> None:
+        for answer in self.answers:
+            answer(outcome)
 
 
 def check_program(python: str) -> None:

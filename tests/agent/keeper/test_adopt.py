@@ -1,5 +1,6 @@
 """A new keeper finds what a killed one held, by records, FIFOs and the kernel."""
 
+import errno
 import os
 import signal
 import stat
@@ -256,3 +257,26 @@ def test_a_run_that_was_never_forked_is_none(run: Run, tmp_path: Path) -> None:
     RunRecords(str(tmp_path / "runs"), str(tmp_path / "fifos")).write(run)
     run.pid = 0
     assert not adopt.take_over(run, "this boot")
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EMFILE, errno.ENOMEM])
+def test_one_that_may_not_be_watched_is_not_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    run = Run("g:a", 1, "g.a.1", ["stdout"], str(tmp_path))
+    found = procfs.stat(os.getpid())
+    assert found is not None
+    run.pid, run.ticks, run.boot_id = os.getpid(), found.ticks, "boot"
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        adopt.take_over(run, "boot")
+    assert run.status is None
+    # Of one that is gone, nothing is to be watched.
+    run.ticks += 1
+    assert adopt.take_over(run, "boot")
+    assert run.status == adopt.UNKNOWN_STATUS
+    for fd in run.ends:
+        os.close(fd)

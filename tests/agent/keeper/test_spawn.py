@@ -46,7 +46,7 @@ echo cwd: $(pwd)
 
 
 def parse(text: str) -> dict[str, list[str]]:
-    return {line.split(":")[0]: line.split(":")[1].split() for line in text.splitlines()}
+    return {line.split(":")[0]: line.split(":")[1].split() for line in text.splitlines() if ":" in line}
 
 
 def report_of(request: messages.Spawn, spare: spawn.Spare) -> dict[str, list[str]]:
@@ -64,7 +64,8 @@ def report_of(request: messages.Spawn, spare: spawn.Spare) -> dict[str, list[str
 
 
 def request(**fields: Any) -> messages.Spawn:
-    return messages.Spawn("g:a", 1, "/bin/sh", ["sh", "-c", REPORT], {}, streams=["stdout"], **fields)
+    plain = {"executable": "/bin/sh", "argv": ["sh", "-c", REPORT], "environment": {}, "streams": ["stdout"]}
+    return messages.Spawn("g:a", 1, **{**plain, **fields})
 
 
 @pytest.mark.parametrize("user", [(), pytest.param((NOBODY,), marks=needs_root)])
@@ -215,7 +216,7 @@ def test_an_office_for_which_there_is_no_memory_or_descriptor_is_an_error_of_the
 
     monkeypatch.setattr(os, "posix_spawn", lacking)
     with pytest.raises(OSError, match=r"Cannot allocate memory|Too many open files"):
-        spawn.start_office(["true"], [], spawn.Spare())
+        spawn.start_office(["true"], [], spawn.Spare(), {})
 
 
 def test_a_child_for_which_there_is_no_memory_is_a_failed_fork(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,3 +236,59 @@ def test_code_that_cannot_be_loaded_now_is_tried_again(monkeypatch: pytest.Monke
     assert isinstance(failure, spawn.Failure)
     assert (failure.stage, failure.errno) == ("fork", errno.ENOMEM)
     assert failure.message.startswith("cannot spawn 'a': import of subprocess")
+
+
+def without_sessions(*_: object, **arguments: object) -> int:
+    assert arguments["setsid"]
+    raise NotImplementedError("posix_spawn: setsid unavailable on this platform")
+
+
+def test_a_python_whose_posix_spawn_has_no_sessions_takes_the_longer_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "posix_spawn", without_sessions)
+    assert report_of(request(umask=0o027), spawn.Spare())["umask"] == ["0027"]
+    report = report_of(request(executable="/bin/cat", argv=["cat", "/proc/self/status"]), spawn.Spare())
+    masks = [int(report[key][0], 16) & ~INTERNAL_SIGNALS for key in ("SigBlk", "SigIgn", "SigCgt")]
+    assert masks == [0, 0, 0]
+    failure = spawn.start_child(
+        messages.Spawn("g:a", 1, "/nowhere", ["x"], {}, streams=[]), [], {}, spawn.Spare()
+    )
+    assert isinstance(failure, spawn.Failure)
+    assert (failure.stage, failure.message) == ("exec", "couldn't exec /nowhere: ENOENT")
+
+
+@pytest.mark.parametrize("has_sessions", [True, False])
+def test_an_office_finds_its_descriptors_in_their_places(
+    monkeypatch: pytest.MonkeyPatch, has_sessions: bool
+) -> None:
+    if not has_sessions:
+        monkeypatch.setattr(os, "posix_spawn", without_sessions)
+    reading, writing = os.pipe()
+    other = os.open("/dev/zero", os.O_RDONLY)
+    program = "import os; os.write(3, os.read(4, 3) + str(os.getsid(0) == os.getpid()).encode())"
+    pid = spawn.start_office(
+        [sys.executable, "-ISc", program], [writing, other], spawn.Spare(), dict(os.environb)
+    )
+    os.close(writing)
+    os.close(other)
+    with open(reading, "rb") as file:
+        assert file.read() == b"\0\0\0True"
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_what_has_no_name_in_the_environment_stops_nobody() -> None:
+    assert spawn.named({b"": b"x=y", b"A": b"1"}) == {b"A": b"1"}
+    with pytest.raises(OSError, match="illegal environment variable name"):
+        spawn.start_office(["/bin/true"], [], spawn.Spare(), {b"": b"x=y"})
+
+
+def test_spares_stay_low_however_often_they_are_lent() -> None:
+    spare = spawn.Spare()
+    before = sorted(spare._fds)
+    for _ in range(5):
+        os.waitpid(spawn.start_office(["/bin/true"], [0, 1, 2], spare, {}), 0)
+        pid = spawn.start_child(request(), [1], dict(os.environb), spare)
+        assert isinstance(pid, int)
+        os.waitpid(pid, 0)
+    assert sorted(spare._fds) == before

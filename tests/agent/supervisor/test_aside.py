@@ -3,6 +3,7 @@
 import threading
 import time
 
+import pytest
 from fleet_agent.supervisor.aside import AsideThread, within
 from fleet_agent.supervisor.loop import Loop
 
@@ -50,3 +51,21 @@ def test_what_takes_too_long_is_not_waited_for() -> None:
     gate.set()
     assert within(30, fail) == "No space left on device"
     assert within(30, lambda: None) == ""
+
+
+def test_where_no_thread_can_be_started_that_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", cannot)
+    loop = Loop(time.monotonic)
+    results: list[OSError | None] = []
+
+    def done(error: OSError | None) -> None:
+        results.append(error)
+        loop.stop()
+
+    AsideThread(loop)(lambda: None, done)
+    loop.run()
+    assert "can't start new thread" in str(results[0])
+    assert within(1, lambda: None) == "can't start new thread"

@@ -5,6 +5,8 @@ import socket
 import threading
 import time
 
+import pytest
+from fleet_agent.supervisor import loop as room
 from fleet_agent.supervisor.loop import Loop
 
 
@@ -104,3 +106,36 @@ def test_the_end_of_a_peer_is_told_even_while_paused() -> None:
     loop.forget(ours.fileno())
     loop.forget(ours.fileno())
     ours.close()
+
+
+def test_a_deadline_in_a_year_is_waited_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "LONGEST_SLEEP_SECONDS", 0.01)
+    now = [0.0]
+    loop = Loop(lambda: now[0])
+    seen: list[str] = []
+    loop.after(2.0**31, lambda: seen.append("year"))
+    reading, writing = os.pipe()
+
+    def on_readable() -> None:
+        os.read(reading, 1)
+        seen.append("read")
+        now[0] = 2.0**32
+        loop.soon(loop.stop)
+
+    loop.watch(reading, on_readable)
+    threading.Timer(0.1, os.write, (writing, b"x")).start()
+    loop.run()
+    assert seen == ["read", "year"]
+    loop.forget(reading)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_the_longest_sleep_is_one_that_the_kernel_takes() -> None:
+    loop = Loop(lambda: 0.0)
+    loop.after(2.0**31, lambda: None)
+    loop.soon(loop.stop)
+    loop.run()
+    waker = loop.waker(loop.stop)
+    threading.Timer(0.05, waker).start()
+    loop.run()

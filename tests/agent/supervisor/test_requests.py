@@ -32,6 +32,7 @@ from fleet_agent.supervisor.trees.trees import Trees
 from fleet_agent.supervisor.troubles import Troubles
 from fleet_agent.supervisor.upgrading import Upgrading
 from fleet_agent.supervisor.watching import Watching
+from fleet_api import selection
 from fleet_api.errors import Conflict, NotFound
 from fleet_api.frames import Frame
 from fleet_api.rows import TreeRow
@@ -206,8 +207,8 @@ def test_status_of_terms(world: World) -> None:
 
 
 def test_too_many_terms_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "MAX_TERMS", 5)
-    monkeypatch.setattr(room, "MAX_PATTERNS", 2)
+    monkeypatch.setattr(selection, "MAX_TERMS", 5)
+    monkeypatch.setattr(selection, "MAX_PATTERNS", 2)
     assert "ok" in world.ask("status", terms=["g:a"] * 3 + ["g:?"] * 2)
     assert code(world.ask("status", terms=["g:a"] * 6)) == "TOO_MANY_TERMS"
     assert code(world.ask("status", terms=["g:?"] * 3)) == "TOO_MANY_TERMS"

@@ -54,3 +54,17 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         TrialRun(loop, [str(tmp_path / "none")], {}, lambda _: None)
     assert len(os.listdir("/proc/self/fd")) == len(before) + 1
+
+
+def test_one_that_cannot_be_watched_is_ended_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> int:
+        raise OSError(23, "Too many open files in system")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    loop = Loop(time.monotonic)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="Too many open files in system"):
+        TrialRun(loop, ["/bin/sleep", "1000"], {}, lambda _: None)
+    assert len(os.listdir("/proc/self/fd")) <= before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

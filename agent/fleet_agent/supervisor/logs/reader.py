@@ -118,6 +118,7 @@ class Reader:
         for stream in ended:
             if self._move(stream) <= 0:
                 self._end(stream)
+        self._turned()
 
     def _read_fast(self) -> None:
         """A chunk of each fast stream whose nap is over; sleep when there is none."""
@@ -132,6 +133,9 @@ class Reader:
                 self._set_pace(stream, self._move(stream), now)
             if stream.is_fast:
                 soonest = min(soonest, stream.wake)
+        if not self._fast:
+            # The next turn may be long in coming.
+            self._turned()
         rest = soonest - time.monotonic()
         if rest >= 0.001:
             self._wake_poll.poll(rest * 1000)

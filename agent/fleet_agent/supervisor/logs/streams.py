@@ -43,7 +43,6 @@ class Stream:
         "_tail",
         "_tail_of",
         "ansi_state",
-        "due",
         "fd",
         "is_fast",
         "log",

@@ -1,5 +1,6 @@
 """The log thread, and the main loop's only way to it: commands go in, results come out, nothing blocks."""
 
+import contextlib
 import os
 import threading
 import time
@@ -303,6 +304,9 @@ class LogWorker:
             try:
                 self._open_stream(run, name, fd, logs.get(name, LogSpec()), strip)
             except Exception as error:
+                if fd not in self._reader.streams:
+                    with contextlib.suppress(OSError):
+                        os.close(fd)
                 what = f"{process} {name} cannot be read: {type(error).__name__}: {error}"
                 self._activity.write(time.time(), ERROR, what)
 

@@ -124,7 +124,9 @@ class Folders:
             self._alarm = None
             if result is not None:
                 placed, lingering = result
-                self._on_placed(placed, {leader.key for leader in leaders.values()})
+                # One that has ended meanwhile is not told of again.
+                ended = left | self._left
+                self._on_placed(placed, {leader.key for leader in leaders.values()}, ended)
                 for run in left - lingering:
                     self._forget(run)
                 for run in lingering:
@@ -134,15 +136,12 @@ class Folders:
 
         self._thread.do(work, done)
 
-    def _on_placed(self, placed: Placed, asked: set[RunKey]) -> None:
+    def _on_placed(self, placed: Placed, asked: set[RunKey], ended: set[StemKey]) -> None:
         if placed.problem:
             self._warn(f"not every process could be moved into its cgroup: {placed.problem}")
         for key in placed.runs:
             self._note(key)
-        # One that has ended meanwhile is not told of again.
-        self.placed |= {
-            key for key in placed.whole & asked if (cgroups.stem_of(key[0]), key[1]) not in self._left
-        }
+        self.placed |= {key for key in placed.whole & asked if (cgroups.stem_of(key[0]), key[1]) not in ended}
 
     def _note(self, key: RunKey) -> None:
         stem = cgroups.stem_of(key[0])

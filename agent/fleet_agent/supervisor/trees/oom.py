@@ -36,6 +36,9 @@ class OomCount:
         self._last = 0
         self._unexplained = 0
         self._seen = 0.0
+        self._looked = monotonic()
+        # What has been counted may have happened long before it was seen.
+        self._is_late = False
         self._lock = threading.Lock()
         for path, word in sources if sources is not None else (*_of_cgroups(), (OF_HOST, "oom_kill")):
             try:
@@ -57,7 +60,7 @@ class OomCount:
             if not self._unexplained:
                 return ""
             self._unexplained -= 1
-        return f"probably {CAUSE}" if self._is_of_host else CAUSE
+        return f"probably {CAUSE}" if self._is_of_host or self._is_late else CAUSE
 
     def look(self) -> None:
         """Take note of what has been counted up to now: it explains no death that is told much later."""
@@ -65,12 +68,14 @@ class OomCount:
             return
         with self._lock:
             now, count = self._monotonic(), _count(self._fd, self._word) or 0
+            is_late, self._looked = now - self._looked > RECENT_SECONDS, now
             grown, self._last = max(0, count - self._last), count
             if now - self._seen > RECENT_SECONDS:
                 self._unexplained = 0
             if grown:
                 self._unexplained += grown
                 self._seen = now
+                self._is_late = is_late
 
 
 def _of_cgroups() -> list[tuple[str, str]]:

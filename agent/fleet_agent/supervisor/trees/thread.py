@@ -18,12 +18,20 @@ class TreeThread:
         self._work: SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]]] = SimpleQueue()
         self._done: deque[Callable[[], None]] = deque()
         self._wake: Callable[[], None] | None = None
+        self._is_running = False
 
     def do(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         """Have `work` done in the thread and its result given to `done` in the loop; None when it failed."""
         if self._wake is None:
             self._wake = self._loop.waker(self._finish)
-            threading.Thread(target=self._run, args=(self._wake,), name="trees", daemon=True).start()
+        if not self._is_running:
+            try:
+                threading.Thread(target=self._run, args=(self._wake,), name="trees", daemon=True).start()
+            except RuntimeError as error:
+                self._warn(f"descendants cannot be looked after: {error}")
+                self._loop.soon(lambda: done(None))
+                return
+            self._is_running = True
         self._work.put((work, done))
 
     def _run(self, wake: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ class Setting:
         self.moves: list[tuple[str, int]] = []
         self.ended: list[str] = []
         self.turns = 0
+        self.turned_after = 0
         self.writes: dict[str, int] = {}
         self.reader = Reader(self.move, self.end, self.turn)
 
@@ -44,6 +45,7 @@ class Setting:
 
     def turn(self) -> None:
         self.turns += 1
+        self.turned_after = len(self.moves)
 
     def print(self, name: str, count: int) -> None:
         os.write(self.writes[name], b"x" * count)
@@ -122,6 +124,8 @@ def test_a_fast_stream_that_calms_down_is_slow_again(setting: Setting) -> None:
     assert naps == sorted(naps)
     assert naps[-1] >= TURN_SECONDS
     assert len(naps) < 12
+    # What it said last is told before the thread sleeps.
+    assert setting.turned_after == len(setting.moves)
 
 
 def test_a_slow_stream_is_heard_beside_a_fast_one(setting: Setting) -> None:

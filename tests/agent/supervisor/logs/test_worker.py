@@ -279,7 +279,6 @@ def test_a_bad_descriptor_harms_nobody(logs: Logs) -> None:
     wait_for(lambda: logs.text("activity").count(b"cannot be read") == 2)
     assert b"bad stdout cannot be read" in logs.text("activity")
     assert b"bad stderr cannot be read" in logs.text("activity")
-    os.close(folder)
     good.print(b"fine\n")
     wait_for(lambda: logs.text("good") == b"fine\n")
     logs.worker.ended("bad", 1)

@@ -53,6 +53,13 @@ def test_what_was_counted_long_before_is_no_cause(memory: Memory) -> None:
     assert count.cause() == ""
 
 
+def test_what_may_have_been_counted_long_before_is_only_a_guess(memory: Memory) -> None:
+    count = memory.count()
+    memory.now += 3600
+    memory.kills(3)
+    assert count.cause() == f"probably {CAUSE}"
+
+
 def test_the_count_of_the_whole_host_is_only_a_guess(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([5, 6])
     monkeypatch.setattr(oom, "_count", lambda path, word: next(counts))
