@@ -12,8 +12,6 @@ from fleet_api import identity
 from fleet_api.credentials import Credentials
 from fleet_api.errors import Broken, FleetError, from_wire
 
-_NOT_CHECKED = "CREDENTIALS_NOT_CHECKED"
-
 
 def check(certificate: bytes, key: bytes, ca: bytes, now: float) -> Credentials:
     """The credentials in these PEM texts, fit for use at `now` (seconds since the epoch).
@@ -24,7 +22,7 @@ def check(certificate: bytes, key: bytes, ca: bytes, now: float) -> Credentials:
         reading, writing = os.pipe()
         pid = os.fork()
     except OSError as error:
-        raise Broken(_NOT_CHECKED, f"the agent's certificate cannot be checked: {error.strerror}") from error
+        raise _not_checked(error.strerror or str(error)) from error
     if pid == 0:
         os.close(reading)
         _tell(writing, certificate, key, ca, now)
@@ -33,7 +31,7 @@ def check(certificate: bytes, key: bytes, ca: bytes, now: float) -> Credentials:
         told = file.read()
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status != 0:
-        raise Broken(_NOT_CHECKED, f"the check of the agent's certificate ended with {status}")
+        raise _not_checked(f"the check ended with {status}")
     answer = json.loads(told)
     if "error" in answer:
         raise from_wire(answer["error"])
@@ -53,10 +51,13 @@ def _tell(fd: int, certificate: bytes, key: bytes, ca: bytes, now: float) -> Non
         except FleetError as error:
             answer = {"error": error.to_wire()}
         except Exception as error:
-            words = f"the agent's certificate cannot be checked: {type(error).__name__}: {error}"
-            answer = {"error": Broken(_NOT_CHECKED, words).to_wire()}
+            answer = {"error": _not_checked(f"{type(error).__name__}: {error}").to_wire()}
         with open(fd, "wb") as file:
             file.write(json.dumps(answer).encode("ascii"))
         code = 0
     finally:
         os._exit(code)
+
+
+def _not_checked(reason: str) -> Broken:
+    return Broken("CREDENTIALS_NOT_CHECKED", f"the agent's certificate cannot be checked: {reason}")
