@@ -44,9 +44,9 @@ def _tell(fd: int, certificate: bytes, key: bytes, ca: bytes, now: float) -> Non
     try:
         # The key must not end in a file of what was in memory.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        from fleet_api import tls  # noqa: PLC0415 - what it imports is to stay out of our parent
-
         try:
+            from fleet_api import tls  # noqa: PLC0415 - what it imports is to stay out of our parent
+
             answer: dict[str, object] = {"uri": tls.from_pem(certificate, key, ca, now).identity.uri}
         except FleetError as error:
             answer = {"error": error.to_wire()}
