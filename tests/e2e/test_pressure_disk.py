@@ -197,3 +197,19 @@ def test_a_frozen_log_disk_stops_no_program_and_costs_no_byte(tmp_path: Path) ->
             assert lines == [f"talk {number}" for number in range(len(lines))]
             wait_for(lambda: told(agent, "log disk works again"), what="told at last")
             assert told(agent, "log disk stalls") == 1
+
+
+@NEEDS_ROOT
+@pytest.mark.root
+def test_a_frozen_log_disk_is_told_once_though_nobody_asks(tmp_path: Path) -> None:
+    with LoopDisk(tmp_path / "logs", tmp_path / "image") as disk:
+        log = disk.folder / "talk.log"
+        with RealAgent(tmp_path, talker(log, pause=0.01)) as agent:
+            wait_for(lambda: log.exists() and len(whole_lines(log)) > 5, what="its first lines")
+            disk.freeze()
+            # On its standard error: the activity log waits behind what is written to the disk.
+            wait_for(lambda: "log disk stalls" in agent.said(), seconds=25, what="told to nobody")
+            disk.thaw()
+            agent.wait_told("log disk stalls")
+            agent.wait_told("log disk works again")
+            assert str(log) in agent.said()

@@ -233,6 +233,7 @@ class Agent:
             self._world.new_id,
             self._troubles.note,
             soon=self._loop.soon,
+            begun=self._loop.waker(lambda: self._stalls.begun()),  # noqa: PLW0108 - made below
         )
         # Where the activity log may not be able to tell.
         self._troubles.said.update((stalls.KIND, daemon.logfile))

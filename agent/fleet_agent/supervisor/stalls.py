@@ -1,7 +1,7 @@
 """Notices that the log thread waits for a disk, and tells. Used by `agent` and `requests`.
 
-Without a tick: it is looked at when something is asked of the agent, and again after a while only as
-long as the thread is found at work.
+Without a tick: it is looked at when something is asked of the agent, a while after the thread has begun to
+work, and again only as long as it is found at work.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,9 @@ from fleet_agent.supervisor.troubles import Troubles
 
 STALL_SECONDS = 3.0
 LOOK_SECONDS = 1.0
+WATCH_SECONDS = 15.0
+"""From work that is begun to a look at it, should nobody ask before."""
+
 KIND = "log disk"
 
 
@@ -40,11 +43,21 @@ class Stalls:
         elif self._is_stalled:
             self._is_stalled = False
             self._troubles.over(KIND, "")
-        if seconds and self._alarm is None:
-            self._alarm = self._loop.after(
-                LOOK_SECONDS if self._is_stalled else STALL_SECONDS, self._look_again
-            )
+        if seconds:
+            self._look_within(LOOK_SECONDS if self._is_stalled else STALL_SECONDS)
         return words
+
+    def begun(self) -> None:
+        """The thread has begun to work, for the first time since it was looked at."""
+        self._look_within(WATCH_SECONDS)
+
+    def _look_within(self, seconds: float) -> None:
+        due = self._loop.now() + seconds
+        if self._alarm is not None:
+            if self._alarm.due <= due:
+                return
+            self._alarm.cancel()
+        self._alarm = self._loop.at(due, self._look_again)
 
     def _look_again(self) -> None:
         self._alarm = None

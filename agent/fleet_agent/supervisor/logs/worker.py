@@ -47,6 +47,10 @@ def _no_crash(_step: str) -> None:
     pass
 
 
+def _nobody() -> None:
+    pass
+
+
 def _at_once(act: Callable[[], None]) -> None:
     act()
 
@@ -63,17 +67,20 @@ class LogWorker:
         report: Callable[[str, str, str, int], None],
         crash_at: Callable[[str], None] = _no_crash,
         soon: Callable[[Callable[[], None]], None] = _at_once,
+        begun: Callable[[], None] = _nobody,
     ) -> None:
         """`notify` is called in the log thread when `results` has something for the first time.
 
         `report(kind, subject, words, lost)` is called from any thread each time something cannot be done,
-        and without words once it can again. `soon` runs what it is given before its caller sleeps.
+        and without words once it can again. `soon` runs what it is given before its caller sleeps. `begun` is
+        called in the log thread when it begins to work for the first time since `busy` was asked.
         Raises: OSError when the in-flight journal cannot be made.
         """
         boot_id = _boot_id()
         self._journal = Journal(os.path.join(runtime_dir, "inflight"), boot_id, os.urandom(32))
         self._notify = notify
         self._soon = soon
+        self._begun = begun
         self._commands: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._results: deque[Result] = deque()
         self._report = report
@@ -88,6 +95,7 @@ class LogWorker:
         self._has_failed = False
         self._busy_since = 0.0
         self._busy_with = ""
+        self._is_watched = False
         self._thread = threading.Thread(target=self._work, name="logs", daemon=True)
 
     # ------------------------------------------------------------ the main loop's side
@@ -158,6 +166,8 @@ class LogWorker:
     def busy(self, now: float) -> tuple[float, str]:
         """For how many seconds the thread has been at one piece of work (0.0: it waits for one), and at
         which log, where that is known; `now` is monotonic."""
+        # In this order: work that is begun meanwhile is either seen here or told.
+        self._is_watched = False
         since = self._busy_since
         return (max(0.0, now - since) if since else 0.0), self._busy_with
 
@@ -206,7 +216,7 @@ class LogWorker:
 
     def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
         # One bad command must not end the thread that empties everybody's FIFOs.
-        self._busy_with, self._busy_since = "", time.monotonic()
+        self._begin("")
         try:
             act(*arguments)
         except Exception as error:
@@ -218,6 +228,13 @@ class LogWorker:
                 self._report(THREAD, "", "", 0)
         finally:
             self._busy_since = 0.0
+
+    def _begin(self, path: str) -> None:
+        """A piece of work that may wait for the disk of this log begins."""
+        self._busy_with, self._busy_since = path, time.monotonic()
+        if not self._is_watched:
+            self._is_watched = True
+            self._begun()
 
     def _answer(self, result: Result) -> None:
         self._results.append(result)
@@ -235,8 +252,7 @@ class LogWorker:
 
     def _move(self, stream: Stream, is_probe: bool = False) -> int:
         """Move a chunk; a stream that cannot be read is closed."""
-        self._busy_with = stream.log.path if stream.log is not None else ""
-        self._busy_since = time.monotonic()
+        self._begin(stream.log.path if stream.log is not None else "")
         try:
             return self._pump.probe(stream) if is_probe else self._pump.move(stream)
         except Exception as error:

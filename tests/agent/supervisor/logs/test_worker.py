@@ -61,9 +61,15 @@ class Logs:
         self.seen: list[Result] = []
         self.woken = threading.Event()
         self.troubles: list[tuple[str, str, str, int]] = []
+        self.begun: list[str] = []
         (folder / "run").mkdir()
         self.worker = LogWorker(
-            str(folder / "run"), str(folder / "state"), self.woken.set, lambda: "new id", self.report
+            str(folder / "run"),
+            str(folder / "state"),
+            self.woken.set,
+            lambda: "new id",
+            self.report,
+            begun=lambda: self.begun.append("begun"),
         )
         self.worker.start()
 
@@ -371,6 +377,17 @@ def test_a_stalled_disk_stops_no_caller(logs: Logs) -> None:
         left -= len(os.read(disk, left))
     assert logs.wait(Drained) == Drained("a", 1, False)
     os.close(disk)
+
+
+def test_work_is_told_once_until_somebody_looks(logs: Logs) -> None:
+    child = logs.run("a")
+    for count in (1, 2):
+        for number in range(20):
+            line = b"%d %d\n" % (count, number)
+            child.print(line)
+            wait_for(lambda line=line: logs.text("a").endswith(line))  # type: ignore[misc]
+        assert len(logs.begun) == count
+        wait_for(lambda: logs.worker.busy(time.monotonic())[0] == 0.0)
 
 
 # ---------------------------------------------------------------- descriptions
