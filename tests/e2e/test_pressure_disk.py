@@ -213,3 +213,32 @@ def test_a_frozen_log_disk_is_told_once_though_nobody_asks(tmp_path: Path) -> No
             agent.wait_told("log disk stalls")
             agent.wait_told("log disk works again")
             assert str(log) in agent.said()
+
+
+@NEEDS_ROOT
+@pytest.mark.root
+def test_a_frozen_state_disk_holds_up_a_new_epoch_and_nothing_else(tmp_path: Path) -> None:
+    def start(agent: RealAgent, epoch: int) -> str:
+        context = {"fleet_id": "prod", "epoch": epoch, "key": os.urandom(4).hex()}
+        try:
+            agent.ask("operate", verb="start", terms=["back"], context=context)
+        except FleetError as error:
+            return error.code
+        return "ok"
+
+    with (
+        LoopDisk(tmp_path / "state", tmp_path / "image") as disk,
+        memory_disk(tmp_path / "state" / "run", 1024),
+        RealAgent(tmp_path, back()) as agent,
+    ):
+        agent.wait_state("back", "RUNNING")
+        assert start(agent, 3) == "ok"
+        disk.freeze()
+        assert start(agent, 5) == "EPOCH_NOT_KEPT"
+        assert_supervises(agent)
+        assert start(agent, 3) == "ok", "nothing was done for the newer one"
+        disk.thaw()
+        wait_for(lambda: start(agent, 5), lambda said: said == "ok", what="the newer one is kept")
+        assert start(agent, 3) == "STALE_EPOCH"
+        agent.wait_replaced(agent.kill_supervisor())
+        assert start(agent, 3) == "STALE_EPOCH"

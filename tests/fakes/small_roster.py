@@ -6,6 +6,7 @@ from pathlib import Path
 from fleet_agent.core import events
 from fleet_agent.core.model import Exit, GroupSpec, Now, Process, ProcessSpec
 from fleet_agent.supervisor.desires import Desires
+from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.journal import Journal
 from fleet_agent.supervisor.loop import Loop
 from fleet_agent.supervisor.roster import Roster
@@ -42,18 +43,24 @@ class SmallRoster:
         self.now = Now(self.now.monotonic + seconds, self.now.wall + seconds)
 
 
+def at_once(act: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
+    """Where nothing is done aside."""
+    error = None
+    try:
+        act()
+    except OSError as failure:
+        error = failure
+    done(error)
+
+
 def some_desires(folder: Path, loop: Loop, roster: Roster, report: Callable[[str], None]) -> Desires:
     """Desires that are written down before the call returns."""
-
-    def at_once(act: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
-        error = None
-        try:
-            act()
-        except OSError as failure:
-            error = failure
-        done(error)
-
     return Desires(str(folder / "desires.json"), loop, at_once, roster.__contains__, report, report)
+
+
+def some_epochs(folder: Path) -> Epochs:
+    """Epochs that are written down before the call returns."""
+    return Epochs(str(folder / "epochs.json"), Loop(lambda: 0.0), at_once, print)
 
 
 def a_spec(name: str, **changes: object) -> ProcessSpec:

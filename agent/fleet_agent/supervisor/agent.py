@@ -279,10 +279,11 @@ class Agent:
         results_path = os.path.join(self._paths.runtime, "results")
         report = self._troubles.about("results", results_path, lambda: results.catch_up())  # noqa: PLW0108 - made below
         results = Results(results_path, clock(), report)
+        aside = AsideThread(self._loop)
         self._desires = Desires(
             os.path.join(self._paths.state, "desires.json"),
             self._loop,
-            AsideThread(self._loop),
+            aside,
             self._roster.__contains__,
             self._warn,
             self._troubles.about("wishes of operators", ""),
@@ -309,7 +310,7 @@ class Agent:
         operations = Operations(
             self._roster, results, self._desires, clock, self._watching.position, self._ending.refusal
         )
-        epochs = Epochs(os.path.join(self._paths.state, "epochs.json"))
+        epochs = Epochs(os.path.join(self._paths.state, "epochs.json"), self._loop, aside, self._warn)
         for unreadable in (results.unreadable, epochs.unreadable):
             if unreadable:
                 self._warn(f"{unreadable}; what it told is not known here")

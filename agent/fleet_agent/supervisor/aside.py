@@ -1,7 +1,7 @@
 """Acts that may wait for a disk, in a thread of their own: a stalled one must not stop supervision.
 
-Called for what operators want for good, and at the end for what is kept of the journal. The thread lives
-only as long as its act.
+Called for what operators want for good, for epochs, and at the end for what is kept of the journal. The
+thread lives only as long as its act.
 """
 
 import errno
@@ -24,8 +24,8 @@ class AsideThread:
         try:
             threading.Thread(target=self._run, args=(act, done), name="aside", daemon=True).start()
         except RuntimeError as error:
-            self._results.append((done, OSError(errno.EAGAIN, str(error))))
-            self._wake()
+            # Where no process can be started, no thread can.
+            self._heard(done, OSError(errno.EAGAIN, str(error)))
 
     def _run(self, act: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
         error = None
@@ -33,6 +33,9 @@ class AsideThread:
             act()
         except OSError as failure:
             error = failure
+        self._heard(done, error)
+
+    def _heard(self, done: Callable[[OSError | None], None], error: OSError | None) -> None:
         self._results.append((done, error))
         self._wake()
 

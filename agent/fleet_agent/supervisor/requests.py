@@ -161,6 +161,9 @@ class Requests:
         if refusal:
             raise Conflict("SHUTTING_DOWN", refusal, "wait until the agent runs again")
         request = self._request(session, arguments)
+        # Last: a change that is refused for another reason claims nothing.
+        if self._awaits_epoch(session, number, arguments, self._operate):
+            return
 
         def reply(result: dict[str, Any]) -> None:
             session.answer(number, result)
@@ -186,10 +189,7 @@ class Requests:
         context = _context(arguments)
         operation_id, key = _line(context, "operation_id"), _line(context, "key")
         actor, reason = _actor(session, context), _line(context, "reason", MAX_REASON)
-        fleet_id = _line(context, "fleet_id")
         selection = self._select(terms)
-        # Last: a change that is refused for another reason claims nothing.
-        self._epochs.check(fleet_id, context.get("epoch", 0))
         return Request(
             operation_id=operation_id,
             key=key,
@@ -202,6 +202,37 @@ class Requests:
             errors=tuple(selection.unknown),
             now=at_once,
         )
+
+    def _awaits_epoch(
+        self, session: Session, number: int, arguments: Frame, again: Callable[[Session, int, Frame], None]
+    ) -> bool:
+        """Whether the epoch of a change is yet to be kept: it is looked at `again`, as if it came then.
+
+        Raises: Conflict or BadRequest when the epoch forbids it.
+        """
+        context = _context(arguments)
+        fleet_id, epoch = _line(context, "fleet_id"), context.get("epoch", 0)
+        if self._epochs.is_kept(fleet_id, epoch):
+            return False
+        is_wanted = True
+
+        def cancel() -> None:
+            nonlocal is_wanted
+            is_wanted = False
+
+        def kept(error: FleetError | None) -> None:
+            if not is_wanted:
+                return
+            try:
+                if error is not None:
+                    raise error
+                again(session, number, arguments)
+            except FleetError as refusal:
+                session.fail(number, refusal)
+
+        session.begin_stream(number, cancel)
+        self._epochs.keep(fleet_id, epoch, kept)
+        return True
 
     def _operation(self, session: Session, number: int, arguments: Frame) -> None:
         session.answer(number, self._operations.result(_line(arguments, "key")))
@@ -216,7 +247,8 @@ class Requests:
             raise BadRequest(
                 "KEY_MISSING", "an upgrade needs an idempotency key, to be asked for by it later"
             )
-        self._epochs.check(_line(context, "fleet_id"), context.get("epoch", 0))
+        if self._awaits_epoch(session, number, arguments, self._upgrade):
+            return
 
         def answer(outcome: dict[str, Any] | FleetError) -> None:
             if isinstance(outcome, FleetError):

@@ -53,11 +53,11 @@ def test_what_takes_too_long_is_not_waited_for() -> None:
     assert within(30, lambda: None) == ""
 
 
-def test_where_no_thread_can_be_started_that_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def cannot(_: threading.Thread) -> None:
+def test_where_no_thread_can_be_started_an_act_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", cannot)
+    monkeypatch.setattr(threading.Thread, "start", start)
     loop = Loop(time.monotonic)
     results: list[OSError | None] = []
 
@@ -66,6 +66,7 @@ def test_where_no_thread_can_be_started_that_is_the_error(monkeypatch: pytest.Mo
         loop.stop()
 
     AsideThread(loop)(lambda: None, done)
+    assert results == [], "its caller is not ready for an answer"
     loop.run()
     assert "can't start new thread" in str(results[0])
-    assert within(1, lambda: None) == "can't start new thread"
+    assert within(1.0, lambda: None) == "can't start new thread"

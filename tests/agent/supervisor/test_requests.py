@@ -1,8 +1,6 @@
 """Every request is answered as the door promises, and every wrong argument of it in words."""
 
 import os
-import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -10,140 +8,17 @@ from typing import Any, cast
 import fleet_agent.supervisor.log_answers as log_answers
 import fleet_agent.supervisor.requests as room
 import pytest
+from fakes.asked_requests import World
 from fakes.loop_turns import turn_until
-from fakes.planted_trees import PlantedTrees
-from fakes.rude_client import RudeClient
-from fakes.small_roster import SmallRoster, a_spec
-from fleet_agent.config.settings import FleetSettings
+from fakes.small_roster import at_once
 from fleet_agent.core import events
 from fleet_agent.core.model import LogSpec, State
-from fleet_agent.link.channel import Channel
-from fleet_agent.supervisor.epochs import Epochs
-from fleet_agent.supervisor.gateways import Gateways
-from fleet_agent.supervisor.logs.worker import LogDescribed, LogGrew, LogRotated, LogWorker
-from fleet_agent.supervisor.loop import Loop
-from fleet_agent.supervisor.operations import Operations
-from fleet_agent.supervisor.requests import Identity, Requests
-from fleet_agent.supervisor.results import Results
-from fleet_agent.supervisor.sessions import Session
-from fleet_agent.supervisor.stalls import Stalls
+from fleet_agent.supervisor.logs.worker import LogDescribed, LogGrew, LogRotated
 from fleet_agent.supervisor.trees.showing import Shown
-from fleet_agent.supervisor.trees.trees import Trees
-from fleet_agent.supervisor.troubles import Troubles
-from fleet_agent.supervisor.upgrading import Upgrading
-from fleet_agent.supervisor.watching import Watching
 from fleet_api import selection
-from fleet_api.errors import Conflict, NotFound
+from fleet_api.errors import NotFound
 from fleet_api.frames import Frame
 from fleet_api.rows import TreeRow
-
-
-class AskedUpgrades:
-    """What was asked of upgrading; the first is about to happen, others are refused."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str]] = []
-
-    def begin(self, id_: str, python: str, actor: str, answer: Callable[[Any], None]) -> None:
-        self.asked.append((id_, python, actor))
-        if len(self.asked) == 1:
-            answer({"id": id_, "result": "switching"})
-        else:
-            answer(Conflict("UPGRADE_REFUSED", "no"))
-
-    def result(self, id_: str) -> dict[str, Any]:
-        return {"id": id_, "result": "done"}
-
-
-class AskedLogs:
-    """Stands in for the log worker: what it was asked."""
-
-    def __init__(self) -> None:
-        self.described: list[tuple[int, str, str, LogSpec, bool]] = []
-        self.forgotten: list[int] = []
-
-    def describe(self, request: int, process: str, stream: str, log: LogSpec, follow: bool) -> None:
-        self.described.append((request, process, stream, log, follow))
-
-    def forget(self, request: int) -> None:
-        self.forgotten.append(request)
-
-
-class World(SmallRoster):
-    """Requests over a real session; processes `a`, `b`, `quiet` (without logs) and `merged`."""
-
-    def __init__(self, folder: Path, is_gateway: bool = False) -> None:
-        both = {"stdout": LogSpec("/log/out"), "stderr": LogSpec("/log/err")}
-        super().__init__(
-            folder,
-            a_spec("a", **both),
-            a_spec("b", **both),
-            a_spec("quiet"),
-            a_spec("merged", redirect_stderr=True, **both),
-        )
-        watching = Watching(self.loop, self.roster, self.journal, "host-1", lambda: self.now)
-        results = Results(str(folder / "results"), self.now, print)
-        self.refusal = ""
-        operations = Operations(
-            self.roster, results, self.desires, lambda: self.now, watching.position, lambda: self.refusal
-        )
-        self.logs = AskedLogs()
-        self.upgrading = AskedUpgrades()
-        self.turns = Loop(time.monotonic)
-        self.troubles = Troubles(self.turns, lambda: self.now, print)
-        self.busy = 0.0, ""
-        self.keeper_owes = 0.0
-        settings = FleetSettings(insecure_plaintext=True)
-        gateways = Gateways(
-            self.turns, settings, str(folder / "port"), lambda *_: None, print, lambda: None, print
-        )
-        gateways.pid = 55
-        self.trees = PlantedTrees()
-        self.requests = Requests(
-            self.roster,
-            operations,
-            watching,
-            cast(LogWorker, self.logs),
-            gateways,
-            lambda: self.now,
-            Identity("1.2.3", "host-1", 7, "supervisor", "/etc/agent.conf", 4000.0),
-            Epochs(str(folder / "epochs.json")),
-            self.troubles,
-            Stalls(self.turns, lambda _: self.busy, self.troubles),
-            cast(Trees, self.trees),
-            lambda: self.keeper_owes,
-            cast(Upgrading, self.upgrading),
-            lambda: self.refusal,
-        )
-        ours, theirs = socket.socketpair()
-        self.session = Session(
-            self.turns, Channel(ours), "root", self.requests, lambda _: None, is_gateway=is_gateway
-        )
-        self.client = RudeClient(theirs, self.turns)
-        self._number = 0
-
-    def ask(self, do: str, **arguments: Any) -> Frame:
-        self._number += 1
-        (answer,) = self.client.ask({"id": self._number, "do": do, **arguments})
-        assert answer["id"] == self._number
-        return answer
-
-    def begin(self, do: str, **arguments: Any) -> int:
-        """Ask without waiting for an answer; the id."""
-        self._number += 1
-        self.client.say({"id": self._number, "do": do, **arguments})
-        return self._number
-
-    def log_request(self) -> int:
-        """The number under which the log worker was asked last."""
-        count = len(self.logs.described)
-        turn_until(self.turns, lambda: self.logs.described)
-        assert count <= len(self.logs.described)
-        return self.logs.described[-1][0]
-
-    def close(self) -> None:
-        self.client.close()
-        self.session.close()
 
 
 @pytest.fixture
@@ -298,6 +173,37 @@ def test_an_older_epoch_is_refused_and_a_bad_request_claims_none(world: World) -
     assert "ok" in world.ask("operate", verb="stop", terms=["all"], context=low)
     assert "ok" in world.ask("operate", verb="stop", terms=["all"], context=context)
     assert code(world.ask("operate", verb="stop", terms=["all"], context=low)) == "STALE_EPOCH"
+
+
+def test_a_change_of_a_new_epoch_is_begun_once_that_is_kept(world: World) -> None:
+    acts: list[Callable[[], None]] = []
+    world.aside = lambda act, done: acts.append(lambda: at_once(act, done))
+    asked = {"verb": "start", "terms": ["g:a"], "wait": False}
+    left = world.begin("operate", **asked, context={"fleet_id": "prod", "epoch": 5})
+    assert "ok" in world.ask("ping"), "others are answered meanwhile"
+    world.client.say({"id": left, "do": "cancel"})
+    assert world.client.hear(1) == [{"id": left, "ok": {}}]
+    number = world.begin("operate", **{**asked, "terms": ["g:b"]}, context={"fleet_id": "prod", "epoch": 5})
+    old = world.begin("operate", **asked, context={"fleet_id": "prod", "epoch": 4})
+    assert "ok" in world.ask("operate", **{**asked, "terms": ["g:quiet"]}), "no epoch is no claim"
+    assert [name for name, _ in world.effects] == ["quiet"]
+    (act,) = acts
+    act()
+    answers = {answer["id"]: answer for answer in world.client.hear(2)}
+    assert answers[number]["ok"]["outcomes"][0]["result"] == "ok"
+    assert code(answers[old]) == "STALE_EPOCH"
+    assert [name for name, _ in world.effects] == ["quiet", "b"], "who gave up has begun nothing"
+
+
+def test_an_upgrade_waits_for_its_epoch(world: World) -> None:
+    acts: list[Callable[[], None]] = []
+    world.aside = lambda act, done: acts.append(lambda: at_once(act, done))
+    number = world.begin("upgrade", python="", context={"key": "k", "fleet_id": "prod", "epoch": 5})
+    assert "ok" in world.ask("ping")
+    assert world.upgrading.asked == []
+    acts.pop()()
+    (answer,) = world.client.hear(1)
+    assert (answer["id"], len(world.upgrading.asked)) == (number, 1)
 
 
 WRONG: list[object] = [None, 7, -1, 1.5, True, [], {}, [1], [[]], {"a": 1}, "", "x" * 300_000]

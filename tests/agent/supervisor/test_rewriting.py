@@ -15,6 +15,7 @@ import fleet_agent.supervisor.logs.sidecar as sidecar_room
 import fleet_agent.supervisor.results as results_room
 import pytest
 from fakes.later_format import install
+from fakes.small_roster import some_epochs
 from fleet_agent.core.model import Now, Process
 from fleet_agent.formats.table import FORMATS
 from fleet_agent.supervisor.active import ActiveConfig
@@ -168,15 +169,15 @@ def test_the_configuration_in_force_goes_on_in_an_older_format(
 def test_epochs_go_on_in_an_older_format(folder: Folder) -> None:
     folder.install(epochs_room, "EPOCHS", "epochs", "numbers")
     path = folder.path / "epochs.json"
-    epochs = Epochs(str(path))
+    epochs = some_epochs(folder.path)
     epochs.write_as(1)
     assert not path.exists()
-    epochs.check("north", 3)
+    epochs.keep("north", 3, lambda _: None)
     assert folder.lines("epochs.json") == [{"version": 1, "numbers": {"north": 3}}]
-    Epochs(str(path)).write_as(2)
+    some_epochs(folder.path).write_as(2)
     assert folder.lines("epochs.json") == [{"version": 2, "epochs": {"north": 3}}]
     path.write_text('{"version": 3}')
-    assert "the file of controllers' epochs is in format 3" in Epochs(str(path)).unreadable
+    assert "the file of controllers' epochs is in format 3" in some_epochs(folder.path).unreadable
 
 
 def test_records_of_logs_go_on_in_an_older_format(folder: Folder) -> None:
@@ -212,8 +213,8 @@ def test_a_new_version_goes_on_in_the_formats_that_it_finds(folder: Folder) -> N
         journal = Journal(str(folder.path), "boot", print)
         journal.restore()
         journal.begin("inc", 0, {})
-        epochs = Epochs(str(folder.path / "epochs.json"))
-        epochs.check("north", 3)
+        epochs = some_epochs(folder.path)
+        epochs.keep("north", 3, lambda _: None)
         results = Results(str(folder.path / "results"), Now(0.0, 0.0), print)
         sidecars = Sidecars(str(folder.path / "logs"), print)
         sidecars.save(Record("/var/log/a", "a", 0, 7, None, 30, ()))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from fakes.small_roster import at_once, some_epochs
 from fakes.state_samples import RECORD
 from fleet_agent.core.model import Now
 from fleet_agent.keeper.run_records import RunRecords
 from fleet_agent.supervisor.active import ActiveConfig
 from fleet_agent.supervisor.desires import Desires
-from fleet_agent.supervisor.epochs import Epochs
 from fleet_agent.supervisor.journal import Journal
 from fleet_agent.supervisor.logs import inflight
 from fleet_agent.supervisor.logs.sidecar import Sidecars
@@ -59,18 +59,13 @@ def read_active(folder: Path) -> list[str]:
 
 
 def read_epochs(folder: Path) -> list[str]:
-    epochs = Epochs(str(folder / "epochs.json"))
-    epochs.check("north", 1000)
+    epochs = some_epochs(folder)
+    epochs.keep("north", 1000, lambda _: None)
     return [epochs.unreadable] if epochs.unreadable else []
 
 
 def read_desires(folder: Path) -> list[str]:
     words: list[str] = []
-
-    def at_once(act: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
-        act()
-        done(None)
-
     Desires(str(folder / "desires.json"), Loop(lambda: 0.0), at_once, lambda _: True, words.append, print)
     return words
 
