@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from real.agent import RealAgent, alive, program
@@ -14,6 +14,9 @@ from real.logs import whole_lines
 from real.waiting import wait_for
 
 CONFIG = """
+[fleet]
+listen=127.0.0.1:0
+insecure_plaintext=true
 [program:back]
 command={back}
 startsecs=0
@@ -49,7 +52,13 @@ def stopped(pid: int) -> Iterator[None]:
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        # It may have been replaced.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+STOP_SECONDS = float(os.environ.get("FLEET_TEST_STOP_SECONDS", "3"))
+"""How long supervisor and gateway are stopped."""
 
 
 def hold(seconds: float) -> None:
@@ -66,7 +75,7 @@ def test_what_was_due_while_the_supervisor_was_stopped_is_done_after_it(tmp_path
         agent.wait_state("stubborn", "STOPPING")
         with stopped(before["supervisor_pid"]):
             os.kill(pids["back"], signal.SIGKILL)
-            hold(3)
+            hold(STOP_SECONDS)
             assert alive(pids["stubborn"]), "its time to stop was over while nobody could kill it"
         row = wait_for(lambda: agent.row("back"), lambda row: row["run"] == 2 and row["state"] == "RUNNING")
         assert row["pid"] != pids["back"]
@@ -78,6 +87,21 @@ def test_what_was_due_while_the_supervisor_was_stopped_is_done_after_it(tmp_path
         after = agent.hello()
         assert after["supervisor_pid"] == before["supervisor_pid"]
         assert after["position"]["incarnation"] == before["position"]["incarnation"]
+        wait_for(lambda: _serves(agent), what="a gateway that serves")
+        wait_for(lambda: agent.ask("status")["troubles"], lambda rows: rows == [], what="no trouble")
+
+
+def test_a_gateway_that_was_stopped_serves_again_or_another_does(tmp_path: Path) -> None:
+    with RealAgent(tmp_path, config(tmp_path)) as agent:
+        pid = agent.wait_state("back", "RUNNING")["pid"]
+        wait_for(lambda: _serves(agent), what="a gateway that serves")
+        before = agent.hello()
+        with stopped(before["gateway_pid"]):
+            hold(STOP_SECONDS)
+            assert agent.row("back")["pid"] == pid
+        wait_for(lambda: _serves(agent), what="a gateway that serves")
+        wait_for(lambda: agent.ask("status")["troubles"], lambda rows: rows == [], what="no trouble")
+        assert agent.hello()["supervisor_pid"] == before["supervisor_pid"]
 
 
 def test_a_stopped_keeper_is_told_by_everybody_and_makes_up_for_it(tmp_path: Path) -> None:
