@@ -58,12 +58,12 @@ def test_as_many_processes_as_descriptors_allow(tmp_path: Path) -> None:
             log = tmp_path / f"{name.partition(':')[2]}.out"
             size = log.stat().st_size
             wait_for(lambda log=log, size=size: log.stat().st_size > size, what="its log grows")  # type: ignore[misc]
-        # Room for one is taken by one of those that wait.
+        # Room for one is taken by one of those that wait; more may find some than while all started at once.
         some = next(iter(running))
         agent.operate("stop", some)
         wait_for(
             lambda: sum(row["state"] == "RUNNING" for row in agent.rows().values()),
-            lambda count: count == len(running),
+            lambda count: count >= len(running),
             35,
             "another in its place",
         )
