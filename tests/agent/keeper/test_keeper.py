@@ -1,5 +1,6 @@
 """A real keeper whose supervisor is the test: links, deaths, signals of the agent, leaving."""
 
+import json
 import os
 import resource
 import signal
@@ -228,6 +229,32 @@ def test_the_keeper_detaches_alone_when_no_supervisor_serves(keeper: SupervisedK
     assert keeper.wait() == 0
     assert is_alive(pid)
     assert "leaves without it" in keeper.said()
+
+
+def test_a_supervisor_that_ends_instead_of_detaching_is_not_replaced(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    pid = keeper.note(link.spawn("g:a", SLEEP).pid)
+    keeper.process.send_signal(signal.SIGUSR1)
+    assert link.expect(messages.Asked).what == "detach"
+    link.kill()
+    assert keeper.wait() == 0
+    assert is_alive(pid)
+    assert "leaves without it" not in keeper.said()
+
+
+def test_a_death_in_the_moment_of_leaving_is_on_record(keeper: SupervisedKeeper) -> None:
+    link = keeper.accept()
+    pid = link.spawn("g:a", SLEEP).pid
+    os.kill(keeper.process.pid, signal.SIGSTOP)
+    link.send(messages.Leave(0))
+    os.kill(pid, signal.SIGKILL)
+    link.kill()
+    # The kernel tells of the older one first, and the keeper leaves as soon as its supervisor is gone.
+    eventually(lambda: not is_alive(pid) and not is_alive(link.pid))
+    os.kill(keeper.process.pid, signal.SIGCONT)
+    assert keeper.wait() == 0
+    (record,) = (keeper.state / "run" / "runs").glob("*.json")
+    assert json.loads(record.read_text())["status"] == signal.SIGKILL
 
 
 def test_a_supervisor_that_asks_to_leave_and_is_gone_at_once_is_obeyed(keeper: SupervisedKeeper) -> None:

@@ -7,25 +7,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from fakes.asked_disk import AskedDisk
 from fleet_agent.core.desires import Desire, DesireKind
 from fleet_agent.supervisor import desires as room
 from fleet_agent.supervisor.desires import PATIENCE_SECONDS, Desires, to_text
-from fleet_agent.supervisor.loop import Loop
 
 WEB = Desire(DesireKind.DISABLED, "alice", "power work", 5.0, "op-1")
 DB = Desire(DesireKind.STOPPED, "bob", "", 6.5, "op-2")
 BOTH = {"web:web": WEB, "db:db": DB}
 
 
-class Disk:
-    """Carries an act out when the test says so; the clock is the test's."""
+class Disk(AskedDisk):
+    """The disk of the wishes."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "desires.json"
-        self.now = 100.0
-        self.loop = Loop(lambda: self.now)
-        self.acts: list[tuple[Callable[[], None], Callable[[OSError | None], None]]] = []
-        self.said: list[str] = []
+        super().__init__(folder / "desires.json")
         self.troubles: list[str] = []
         self.answers: list[str] = []
         self.configured = {"web:web", "db:db"}
@@ -34,22 +30,11 @@ class Disk:
         return Desires(
             str(self.path),
             self.loop,
-            lambda act, done: self.acts.append((act, done)),
+            self.aside,
             self.configured.__contains__,
             self.said.append,
             self.troubles.append,
         )
-
-    def act(self, error: OSError | None = None) -> None:
-        act, done = self.acts.pop(0)
-        if error is None:
-            act()
-        done(error)
-
-    def pass_time(self, seconds: float) -> None:
-        self.now += seconds
-        self.loop.after(0, self.loop.stop)
-        self.loop.run()
 
     def ask(self, desires: Desires, *, is_forced: bool = True, **changes: Desire | None) -> None:
         named = {f"{name}:{name}": wish for name, wish in changes.items()}

@@ -3,14 +3,13 @@
 import errno
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fakes.asked_disk import AskedDisk
 from fakes.small_roster import some_epochs
 from fleet_agent.supervisor.desires import PATIENCE_SECONDS
 from fleet_agent.supervisor.epochs import Epochs
-from fleet_agent.supervisor.loop import Loop
 from fleet_api.errors import BadRequest, Conflict, FleetError, Unavailable
 
 
@@ -62,19 +61,13 @@ def test_an_epoch_that_cannot_be_kept_is_not_obeyed(tmp_path: Path) -> None:
     pass_(epochs, "prod", 1)
 
 
-class Disk:
-    """Carries an act out when the test says so; the clock is the test's."""
+class Disk(AskedDisk):
+    """The disk of the epochs."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "epochs.json"
-        self.now = 100.0
-        self.loop = Loop(lambda: self.now)
-        self.acts: list[tuple[Callable[[], None], Callable[[OSError | None], None]]] = []
-        self.said: list[str] = []
+        super().__init__(folder / "epochs.json")
         self.answers: list[tuple[int, str]] = []
-        self.epochs = Epochs(
-            str(self.path), self.loop, lambda act, done: self.acts.append((act, done)), self.said.append
-        )
+        self.epochs = Epochs(str(self.path), self.loop, self.aside, self.said.append)
 
     def keep(self, epoch: int, fleet_id: str = "prod") -> None:
         def done(error: FleetError | None) -> None:
@@ -82,17 +75,6 @@ class Disk:
 
         assert not self.epochs.is_kept(fleet_id, epoch)
         self.epochs.keep(fleet_id, epoch, done)
-
-    def act(self, error: OSError | None = None) -> None:
-        act, done = self.acts.pop(0)
-        if error is None:
-            act()
-        done(error)
-
-    def pass_time(self, seconds: float) -> None:
-        self.now += seconds
-        self.loop.after(0, self.loop.stop)
-        self.loop.run()
 
     def kept(self) -> dict[str, int]:
         kept: dict[str, int] = json.loads(self.path.read_text())["epochs"]
